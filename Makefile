@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: "make run" and "make test". Both set up what they need in .venv
+# and work again without the network; setup is repeated only when setup.cfg or pyproject.toml change.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format clean distclean
+
+help:
+	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
+	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
+	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
+	@echo 'make setup   only set up .venv, for all of the above'
+	@echo 'make clean   remove what building and testing left; make distclean .venv too'
+
+$(VENV)/.venv-stamp:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo 'imd needs Python 3.11 or newer, and there is no "$(PYTHON)" on the PATH.' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "imd needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo 'imd needs the venv module of $(PYTHON) (on Debian: apt install python3-venv).' >&2; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run-stamp: setup.cfg pyproject.toml | $(VENV)/.venv-stamp
+	@$(PIP) --editable '.[postgres]'
+	@touch $@
+
+$(VENV)/.test-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
+	@$(PIP) --editable '.[postgres,test]'
+	@touch $@
+
+setup: $(VENV)/.test-stamp
+
+run: $(VENV)/.run-stamp
+	@exec $(BIN)/twistd -n --pidfile= imd $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -f twisted/plugins/dropin.cache
+	find imd tests twisted -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,169 @@
+"""Who is a member of a session (page 2.7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from msgspec import UNSET, UnsetType
+
+from imd.actions.access import enter
+from imd.actions.ports import House, Transaction
+from imd.domain.caller import Caller
+from imd.domain.errors import ParticipantNotFound, SessionNotFound
+from imd.domain.participant import (
+    DEFAULT_ROLE,
+    Avatar,
+    Participant,
+    Seat,
+    check_may_change,
+)
+from imd.domain.session import Session
+from imd.wire import answers, participants
+
+Members = answers.Items[Participant]
+
+
+async def _with_presence(house: House, members: list[Participant]) -> Members:
+    here = await house.presence.clients([member.participant_id for member in members])
+    return answers.Items(
+        [replace(member, online=member.participant_id in here) for member in members]
+    )
+
+
+async def list_participants(
+    house: House, caller: Caller, request: participants.ListParticipants
+) -> Members:
+    """All members of a session."""
+    viewer = caller.viewer(request.user_id)
+
+    def look(transaction: Transaction) -> list[Participant]:
+        enter(transaction, caller, request.session_id, viewer)
+        return transaction.participants.list(request.session_id)
+
+    return await _with_presence(house, await house.db.read(look))
+
+
+async def list_avatars(
+    house: House, caller: Caller, request: participants.ListParticipants
+) -> answers.Items[Avatar]:
+    """Names and pictures of all members."""
+    viewer = caller.viewer(request.user_id)
+
+    def look(transaction: Transaction) -> list[Avatar]:
+        enter(transaction, caller, request.session_id, viewer)
+        return transaction.participants.avatars(request.session_id)
+
+    return answers.Items(await house.db.read(look))
+
+
+async def get_participants(
+    house: House, caller: Caller, request: participants.GetParticipants
+) -> Members:
+    """The named members; unknown ones are left out."""
+    viewer = caller.viewer(request.user_id)
+
+    def look(transaction: Transaction) -> list[Participant]:
+        enter(transaction, caller, request.session_id, viewer)
+        found = transaction.participants.list(request.session_id, request.participant_ids)
+        if not found:
+            raise ParticipantNotFound()
+        return found
+
+    return await _with_presence(house, await house.db.read(look))
+
+
+async def get_avatar(house: House, caller: Caller, request: participants.GetAvatar) -> Avatar:
+    """Name and picture of one member."""
+    viewer = caller.viewer(request.user_id)
+
+    def look(transaction: Transaction) -> Avatar:
+        enter(transaction, caller, request.session_id, viewer)
+        found = transaction.participants.list(request.session_id, [request.participant_id])
+        if not found:
+            raise ParticipantNotFound()
+        return Avatar(found[0].participant_id, found[0].name, found[0].avatar)
+
+    return await house.db.read(look)
+
+
+# ---- changes
+
+
+def _told(transaction: Transaction, session_id: str) -> Session:
+    session = transaction.sessions.view(session_id)
+    if session is None:
+        raise SessionNotFound()
+    return session
+
+
+def _role(role: str | UnsetType) -> str:
+    return DEFAULT_ROLE if isinstance(role, UnsetType) else role
+
+
+async def put_participants(
+    house: House, caller: Caller, request: participants.PutParticipants
+) -> Members:
+    """Add members, or change the role of those who are; marks stay (page 2.7)."""
+    viewer = caller.viewer(request.user_id)
+    now = house.clock.now()
+    wanted = list(dict.fromkeys(request.participant_ids))
+
+    def change(transaction: Transaction) -> tuple[list[Participant], Session | None]:
+        head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
+        check_may_change(caller)
+        seats = [Seat(user_id, _role(request.role)) for user_id in wanted]
+        changed = bool(transaction.participants.add(head, seats, now))
+        if request.role is not UNSET:
+            transaction.participants.set_role(head.id, wanted, _role(request.role))
+            changed = True
+        members = transaction.participants.list(head.id)
+        return members, _told(transaction, head.id) if changed else None
+
+    members, told = await house.db.write(change)
+    if told is not None:
+        house.courier.session_changed(told)
+    return await _with_presence(house, members)
+
+
+async def remove_participants(
+    house: House, caller: Caller, request: participants.RemoveParticipants
+) -> Members:
+    """Remove members; their sockets in the session are closed before the answer (page 2.7)."""
+    viewer = caller.viewer(request.user_id)
+
+    def change(transaction: Transaction) -> tuple[list[str], list[Participant], Session]:
+        head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
+        check_may_change(caller)
+        removed = transaction.participants.remove(head.id, request.participant_ids)
+        if not removed:
+            raise ParticipantNotFound()
+        return removed, transaction.participants.list(head.id), _told(transaction, head.id)
+
+    removed, members, told = await house.db.write(change)
+    house.courier.expelled(request.session_id, removed)
+    house.courier.session_changed(told)
+    return await _with_presence(house, members)
+
+
+async def replace_participants(
+    house: House, caller: Caller, request: participants.ReplaceParticipants
+) -> Members:
+    """The old out, the new in, in one transaction; all of the old must be members (page 2.7)."""
+    viewer = caller.viewer(request.user_id)
+    now = house.clock.now()
+    old = set(request.old_participant_ids)
+    new = list(dict.fromkeys(request.new_participant_ids))
+
+    def change(transaction: Transaction) -> tuple[list[Participant], Session]:
+        head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
+        check_may_change(caller)
+        if set(transaction.participants.remove(head.id, sorted(old))) != old:
+            raise ParticipantNotFound("The one to be replaced is not a member of this session.")
+        seats = [Seat(user_id, _role(request.role)) for user_id in new]
+        transaction.participants.add(head, seats, now)
+        return transaction.participants.list(head.id), _told(transaction, head.id)
+
+    members, told = await house.db.write(change)
+    house.courier.expelled(request.session_id, sorted(old - set(new)))
+    house.courier.session_changed(told)
+    return await _with_presence(house, members)

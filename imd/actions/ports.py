@@ -1,0 +1,332 @@
+"""What actions need from the adapters, as protocols (page 6).
+
+Storage, delivery and the service room implement these; tests may stand others in their place.
+Nothing here is implemented, and nothing here names a library.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from imd.domain.caller import Caller
+from imd.domain.message import Draft, Message
+from imd.domain.participant import Avatar, Mark, Marked, Membership, Participant, Seat
+from imd.domain.rates import Rate
+from imd.domain.session import Head, OwnSession, Session
+from imd.domain.topic import Topic
+from imd.domain.user import ConsultTime, Device, User
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# ---- what a commit leaves behind
+
+
+class Committed(NamedTuple):
+    """A message that is durable now, and what its delivery needs to know.
+
+    ``counted`` is the session's running total with it; ``answered`` is the topic that it answered;
+    ``origin`` is what the sender gave, for the transport to recognise its own.
+    """
+
+    message: Message
+    session_type: int
+    counted: int
+    answered: Topic | None = None
+    origin: object = None
+
+
+class Posted(NamedTuple):
+    """The outcome of a send; ``replayed`` when the key had been used before."""
+
+    message: Message
+    replayed: bool
+
+
+# ---- stores: methods of one transaction, called in its thread
+
+
+class SessionQuery(NamedTuple):
+    """Which of a user's sessions; None means any. ``since`` is ms of the last message."""
+
+    user_id: str
+    types: Sequence[int] | None = None
+    business_type: int | None = None
+    status: int | None = None
+    only: Collection[str] | None = None
+    with_message: bool = False
+    since: int | None = None
+
+
+class MessageQuery(NamedTuple):
+    """Which messages, in which order; seqs are exclusive bounds, None means open."""
+
+    session_id: str
+    topic_id: str | None = None
+    above: int | None = None
+    below: int | None = None
+    types: Sequence[int] | None = None
+    not_by: str | None = None
+    counted_only: bool = False
+    ascending: bool = False
+    limit: int = 20
+
+
+class SessionStore(Protocol):
+    def lock(self, session_id: str) -> Head | None:
+        """The head, locked until the transaction ends; None when there is no such session."""
+
+    def head(self, session_id: str) -> Head | None: ...
+
+    def view(self, session_id: str) -> Session | None: ...
+
+    def own(self, session_id: str, user_id: str) -> OwnSession | None:
+        """None when there is no such session or the user is no member."""
+
+    def page(
+        self,
+        query: SessionQuery,
+        after: tuple[int, int, str] | None,
+        limit: int,
+        sticky_first: bool,
+    ) -> list[tuple[OwnSession, tuple[int, int, str]]]:
+        """Rows with their sort keys ``(sticky, time, id)``, after the key ``after``."""
+
+    def count_by_type(self, query: SessionQuery) -> dict[int, int]: ...
+
+    def with_members(self, type_: int, members: Sequence[str]) -> str | None:
+        """A session of this type with exactly these members."""
+
+    def insert(self, head: Head) -> bool:
+        """Make a session; False when the id is taken."""
+
+    def rename(self, session_id: str, name: str) -> None: ...
+
+    def set_status(self, session_id: str, status: int) -> None: ...
+
+    def set_topic(self, session_id: str, topic_id: str | None, status: int) -> None: ...
+
+    def unread(self, user_id: str, only: Collection[str] | None = None) -> dict[str, int]:
+        """Unread by session, only where there is any."""
+
+
+class ParticipantStore(Protocol):
+    def get(self, session_id: str, user_id: str) -> Membership | None: ...
+
+    def list(
+        self, session_id: str, ids: Collection[str] | None = None
+    ) -> builtins.list[Participant]:
+        """Members by id, ``online`` not filled in."""
+
+    def avatars(self, session_id: str) -> builtins.list[Avatar]: ...
+
+    def ids(self, session_id: str) -> builtins.list[str]: ...
+
+    def add(self, head: Head, seats: Sequence[Seat], now: int) -> builtins.list[str]:
+        """Add those who are no members, everything before read; the ids that were added."""
+
+    def set_role(self, session_id: str, user_ids: Collection[str], role: str) -> None: ...
+
+    def remove(self, session_id: str, user_ids: Collection[str]) -> builtins.list[str]:
+        """The ids that were members."""
+
+    def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None: ...
+
+    def share_session(self, one: str, other: str) -> bool: ...
+
+    def audience(
+        self, session_ids: Collection[str], user_ids: Collection[str]
+    ) -> builtins.list[tuple[str, str, int]]:
+        """``(session_id, user_id, read_counted)`` for each of these users' memberships there."""
+
+
+class UserStore(Protocol):
+    def get(self, user_id: str) -> User | None:
+        """The entry, or a bare one for a mere participant; None for an unknown user."""
+
+    def put(self, user_id: str, fields: dict[str, Any], now: int) -> bool:
+        """Set these columns; True when the entry is new."""
+
+    def patients(self, user_ids: Collection[str]) -> set[str]:
+        """Which of these the directory calls patients."""
+
+    def touch(self, user_id: str, now: int) -> None: ...
+
+    def consult_time(self, user_id: str) -> ConsultTime: ...
+
+    def register_device(self, device: Device) -> None: ...
+
+    def forget_devices(self, user_id: str, client_id: str | None) -> None: ...
+
+    def newest_device(self, user_id: str, client_id: str | None = None) -> Device | None: ...
+
+    def set_app_state(self, user_id: str, client_id: str, app_state: str) -> None: ...
+
+    def revoke(self, fingerprint: str, expires_at: int) -> None: ...
+
+
+class MessageStore(Protocol):
+    def get(self, session_id: str, message_id: str) -> Message | None: ...
+
+    def page(self, query: MessageQuery) -> list[Message]: ...
+
+    def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
+        """Messages after the given seq of each session, oldest first, at most ``most`` each."""
+
+    def edit(self, message: Message) -> None:
+        """Store the content and version of a changed card."""
+
+    def recall(self, message: Message, by: str | None, now: int) -> Message:
+        """Empty the content, keeping the original apart; the message as it is now."""
+
+
+class TopicStore(Protocol):
+    def get(self, topic_id: str) -> Topic | None: ...
+
+    def last_of(self, session_id: str) -> Topic | None: ...
+
+    def insert(self, topic: Topic) -> None: ...
+
+    def update(self, topic: Topic) -> None: ...
+
+
+class Log(Protocol):
+    def append(self, head: Head, drafts: Sequence[Draft], now: int) -> list[Committed]:
+        """Store drafts at the end of a locked session's log, in this transaction (page 4.2).
+
+        Membership and keys have been judged by the caller.
+        """
+
+
+class Transaction(Protocol):
+    """One transaction: the stores share its connection."""
+
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def participants(self) -> ParticipantStore: ...
+    @property
+    def users(self) -> UserStore: ...
+    @property
+    def messages(self) -> MessageStore: ...
+    @property
+    def topics(self) -> TopicStore: ...
+    @property
+    def log(self) -> Log: ...
+
+
+# ---- adapters
+
+
+class Database(Protocol):
+    """Runs a function of one transaction in a thread; Unavailable when it cannot answer."""
+
+    @property
+    def epoch(self) -> str:
+        """Names this life of the store (page 3.2)."""
+
+    def read(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Awaitable[T]:
+        """``work`` sees one snapshot and changes nothing."""
+
+    def write(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Awaitable[T]:
+        """``work`` is committed before the answer; it may run again when a connection breaks."""
+
+
+class Writer(Protocol):
+    """Groups concurrent sends and marks into transactions (page 4.2)."""
+
+    def post(self, draft: Draft, origin: object = None) -> Awaitable[Posted]: ...
+
+    def mark(self, mark: Mark, named: bool = False) -> Awaitable[Marked]:
+        """``named`` when a service named the member, whose absence is then its own error."""
+
+
+class Courier(Protocol):
+    """Tells the sockets what has been committed (pages 3.3 and 4.3); never blocks, never fails."""
+
+    def committed(self, entries: Sequence[Committed]) -> None: ...
+
+    def updated(self, message: Message) -> None: ...
+
+    def session_changed(self, session: Session) -> None: ...
+
+    def topic_changed(self, topic: Topic) -> None: ...
+
+    def marked(self, marked: Marked) -> None: ...
+
+    def typing(self, session_id: str, user_id: str, origin: object) -> None: ...
+
+    def expelled(self, session_id: str, user_ids: Collection[str]) -> None: ...
+
+    def revoked(self, fingerprint: str) -> None: ...
+
+
+class Presence(Protocol):
+    """Who has a socket, and of which client types."""
+
+    def clients(self, user_ids: Collection[str]) -> Awaitable[dict[str, list[str]]]:
+        """Client types by user; a user without sockets is left out."""
+
+
+class Doorkeeper(Protocol):
+    """Turns credentials into callers, and makes access tokens (page 2.1)."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a call without a credential is a service with all scopes."""
+
+    def identify(self, credential: str) -> Caller:
+        """The caller behind a token or key; Unauthenticated when it is not valid."""
+
+    def issue(
+        self, user_id: str, role: str, now: int, sid: Collection[str] | None = None
+    ) -> tuple[str, int]:
+        """A new access token, limited to the sessions ``sid`` where given, and its end in ms."""
+
+    def revoke(self, fingerprint: str) -> None:
+        """Refuse the token from now on in this process; the store tells the others."""
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that actions obey; sizes in bytes, times in ms."""
+
+    content: int = 65536
+    recall_window: int = 120_000
+    extra_types: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The buckets of page 2.7, shared by REST and the socket; names are user ids or addresses."""
+
+    sends: Rate
+    requests: Rate
+    failures: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The wired object graph that every action is given."""
+
+    db: Database
+    writer: Writer
+    courier: Courier
+    presence: Presence
+    doorkeeper: Doorkeeper
+    clock: Clock
+    new_id: Callable[[], str]
+    rules: Rules
+    rates: Rates

@@ -1,0 +1,168 @@
+"""The directory, devices, presence and the badge (pages 2.2 and 2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from msgspec import UNSET, structs
+
+from imd.actions.ports import House, Transaction
+from imd.domain.caller import ADMIN, Caller
+from imd.domain.errors import Forbidden, ForbiddenUser, InvalidInput, NoDevice, UserNotFound
+from imd.domain.ids import UserId
+from imd.domain.user import FOREGROUND, ConsultTime, Device, User
+from imd.wire import answers, users
+
+
+class PutOutcome(NamedTuple):
+    """The entry, and whether it is new."""
+
+    user: User
+    created: bool
+
+
+async def get_badge(house: House, caller: Caller, request: users.GetBadge) -> answers.Badge:
+    """Unread over all sessions of a user (page 2.2)."""
+    user_id = caller.acting_for(request.user_id)
+
+    def count(transaction: Transaction) -> int:
+        return sum(transaction.sessions.unread(user_id, caller.sid).values())
+
+    return answers.Badge(user_id, await house.db.read(count))
+
+
+async def login(house: House, caller: Caller, request: users.Login) -> answers.Access:
+    """Register a device, and hand out or renew an access token (page 2.3)."""
+    caller.require(ADMIN)
+    user_id = caller.acting_for(request.user_id)
+    if not caller.is_service and request.role not in (None, caller.role):
+        raise Forbidden("A user renews its own role only.")
+    now = house.clock.now()
+
+    def register(transaction: Transaction) -> User | None:
+        user = transaction.users.get(user_id)
+        if user is None and caller.is_service:
+            raise UserNotFound()
+        if request.client_id is not None:
+            transaction.users.register_device(
+                Device(user_id, request.client_id, request.platform, request.token, FOREGROUND, now)
+            )
+        transaction.users.touch(user_id, now)
+        return user
+
+    user = await house.db.write(register)
+    kind = user.kind if user else None
+    role = (request.role or kind) if caller.is_service else caller.role
+    if role is None:
+        raise InvalidInput.of("role", "is needed, because the directory knows no kind of the user")
+    token, expires_at = house.doorkeeper.issue(user_id, role, now, caller.sid)
+    return answers.Access(user_id, kind, token, expires_at, now)
+
+
+async def logout(house: House, caller: Caller, request: users.Logout) -> None:
+    """Forget a device or all of them, and give the presented token back (page 2.3)."""
+    user_id = caller.acting_for(request.user_id)
+    fingerprint = caller.fingerprint
+    ends = caller.expires_at or 0
+
+    def forget(transaction: Transaction) -> None:
+        transaction.users.forget_devices(user_id, request.client_id)
+        if fingerprint is not None:
+            transaction.users.revoke(fingerprint, ends)
+
+    await house.db.write(forget)
+    if fingerprint is not None:
+        house.doorkeeper.revoke(fingerprint)
+        house.courier.revoked(fingerprint)
+
+
+def _visible(transaction: Transaction, caller: Caller, user_id: UserId) -> User:
+    """The entry, for those who may see it: services, the user, those who share a session."""
+    user = transaction.users.get(user_id)
+    if user is None:
+        raise UserNotFound()
+    if caller.user_id is not None and caller.user_id != user_id:
+        if not transaction.participants.share_session(caller.user_id, user_id):
+            raise UserNotFound()
+    return user if caller.is_service else replace(user, openid=None)
+
+
+async def get_user(house: House, caller: Caller, request: users.GetUser) -> User:
+    """A directory entry; ``openid`` only to services (page 2.3)."""
+    return await house.db.read(_visible, caller, request.user_id)
+
+
+async def put_user(house: House, caller: Caller, request: users.PutUser) -> PutOutcome:
+    """Create or change a directory entry (page 2.3)."""
+    if not caller.is_service:
+        raise Forbidden("The directory is kept by services.")
+    caller.require(ADMIN)
+    given = structs.asdict(request)
+    fields = {k: v for k, v in given.items() if v is not UNSET and k != "user_id"}
+    now = house.clock.now()
+
+    def put(transaction: Transaction) -> PutOutcome:
+        created = transaction.users.put(request.user_id, fields, now)
+        user = transaction.users.get(request.user_id)
+        if user is None:
+            raise UserNotFound()
+        return PutOutcome(user, created)
+
+    return await house.db.write(put)
+
+
+async def get_user_status(
+    house: House, caller: Caller, request: users.GetUserStatus
+) -> answers.UserStatus:
+    """Whether and how a user can be reached now (page 2.3)."""
+    return await _status(house, caller, request.user_id)
+
+
+async def set_user_status(
+    house: House, caller: Caller, request: users.SetUserStatus
+) -> answers.UserStatus:
+    """Set the state of a device, the newest one where none is named (page 2.3)."""
+    user_id, state = request.user_id, request.app_state
+    if caller.user_id is not None and caller.user_id != user_id:
+        raise ForbiddenUser()
+    now = house.clock.now()
+
+    def change(transaction: Transaction) -> None:
+        _visible(transaction, caller, user_id)
+        device = transaction.users.newest_device(user_id, request.client_id)
+        if device is None:
+            raise NoDevice()
+        transaction.users.set_app_state(user_id, device.client_id, state)
+        transaction.users.touch(user_id, now)
+
+    await house.db.write(change)
+    return await _status(house, caller, user_id)
+
+
+async def _status(house: House, caller: Caller, user_id: UserId) -> answers.UserStatus:
+    def look(transaction: Transaction) -> tuple[User, Device | None]:
+        user = _visible(transaction, caller, user_id)
+        return user, transaction.users.newest_device(user_id)
+
+    user, device = await house.db.read(look)
+    clients = (await house.presence.clients([user_id])).get(user_id, [])
+    return answers.UserStatus(
+        user_id=user_id,
+        online=bool(clients),
+        clients=sorted(set(clients)),
+        app_state=device.app_state if device else None,
+        last_active_time=user.last_active_time,
+    )
+
+
+async def get_consult_time(
+    house: House, caller: Caller, request: users.GetConsultTime
+) -> ConsultTime:
+    """When a user last did something that concerns consults (page 2.3)."""
+
+    def look(transaction: Transaction) -> ConsultTime:
+        _visible(transaction, caller, request.user_id)
+        return transaction.users.consult_time(request.user_id)
+
+    return await house.db.read(look)

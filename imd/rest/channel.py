@@ -1,0 +1,118 @@
+"""The site on imd's one port: nothing a peer sends, or fails to send, harms the others.
+
+The composition root builds one :class:`HardenedSite` a process and listens with it; resources,
+Klein's and Autobahn's alike, are mounted on it as on any site.  How a connection is read is
+``channel_connection``'s, what a request may look like ``framing``'s.  This module refuses to know
+routes, callers and JSON bodies.
+"""
+
+# twisted.web's own methods have no annotations.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from io import BytesIO
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from imd.rest.channel_connection import HardenedChannel
+from imd.rest.channel_seats import Seats
+from imd.rest.framing import DEFAULTS, Limits, Refusal
+
+__all__ = ["HardenedChannel", "HardenedRequest", "HardenedSite", "Limits", "Refusal"]
+
+
+class HardenedRequest(Request):
+    """A request whose failures are JSON and whose answers are never taken for a page by mistake."""
+
+    defaultContentType = b"text/plain; charset=utf-8"
+
+    def process(self) -> None:
+        """Find the resource and render it; every answer says ``nosniff``."""
+        self.responseHeaders.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
+        super().process()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer 500 ``internal`` for a resource that raised; the log has the rest."""
+        identity = self.site.fresh_id()  # type: ignore[union-attr]
+        self._log.failure("request {request_id} failed", failure=reason, request_id=identity)
+        if self._disconnected:
+            return reason
+        if self.channel.transport is None:  # an upgrade took the connection, then failed
+            self.transport.abortConnection()  # type: ignore[union-attr]
+            return reason
+        if self.startedWriting:
+            self.channel.loseConnection()
+            return reason
+        body = Refusal("internal", "The request could not be answered.").problem()
+        self.setResponseCode(500)
+        self.setHeader(b"Content-Type", b"application/problem+json")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.setHeader(b"X-Request-Id", identity.encode("ascii"))
+        self.write(body)
+        self.finish()
+        return reason
+
+
+class HardenedSite(Site):
+    """The one site of a process (spec page 2, 2.1): form parsing, access log and HTTP/2 are off."""
+
+    requestFactory = HardenedRequest
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        limits: Limits = DEFAULTS,
+        *,
+        reactor: IReactorTime,
+        fresh_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        refused: Callable[[Refusal, str], None] = lambda refusal, host: None,
+    ) -> None:
+        """``refused`` is told each refusal and the peer's address, for the log and the metrics.
+
+        ``fresh_id`` makes the ``X-Request-Id`` of answers which no resource writes.
+        """
+        super().__init__(resource, parsePOSTFormSubmission=False, reactor=reactor, timeout=None)
+        self.limits = limits
+        self.tick = min(limits.header_time, limits.body_time, limits.stall_time, limits.idle_time)
+        self.fresh_id = fresh_id
+        self.refused = refused
+        self.seats = Seats(limits.connections_per_address)
+        self.channels: set[HardenedChannel] = set()
+        self.turned_away: set[HardenedChannel] = set()
+        self.draining = False
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> HardenedChannel:
+        """A channel for a new connection; there is no negotiation of protocols to go through."""
+        return HardenedChannel(self)
+
+    def drain(self) -> None:
+        """Close connections that wait for a request; each other one after its next answer."""
+        self.draining = True
+        for channel in list(self.channels):
+            channel.close_if_idle()
+
+    def getContentFile(self, length: int | None) -> BytesIO:
+        """Where a body is kept: in memory, since its length is limited."""
+        return BytesIO()
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 alone."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """No access log is opened and no clock for it started."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def log(self, request: object) -> None:
+        """Requests are logged where they are answered."""

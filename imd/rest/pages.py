@@ -1,0 +1,137 @@
+"""The rows beside the API: health, readiness, the index and the API documents (page 2.8).
+
+``site`` adds them to the table, so they take the same road as every other request; they are open to
+anyone. What is checked for readiness is handed in by name. It knows no database, bus or console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from imd.rest.dispatch import Dispatch
+from imd.rest.replies import PLAIN, READY, Reply
+from imd.rest.routes import API
+from imd.rest.table import Action, Route
+from imd.wire.answers import Answer
+from imd.wire.fields import Request
+
+#: whether a part of the server can do its work now; raising means no
+Check = Callable[[], Awaitable[bool]]
+
+#: seconds that a check may take
+CHECK_TIME = 3.0
+
+
+class Nothing(Request, frozen=True):
+    """A request without fields."""
+
+
+class Health(Answer, frozen=True):
+    status: Literal["ok"]
+    version: str
+
+
+class Ready(Answer, frozen=True):
+    status: Literal["ready"]
+
+
+class NotReady(Answer, frozen=True):
+    status: Literal["not_ready"]
+    not_ready: list[str]
+
+
+class Index(Answer, frozen=True):
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+class Pages:
+    """What these rows answer with; ``openapi`` is filled in when the table is complete."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        clock: IReactorTime,
+        version: str,
+        checks: Mapping[str, Check],
+        documents: Mapping[str, bytes],
+    ) -> None:
+        """``documents`` are further JSON texts by their whole paths."""
+        self._dispatch = dispatch
+        self._clock = clock
+        self._version = version
+        self._checks = dict(checks)
+        self._documents = dict(documents)
+        self.openapi = b""
+
+    def routes(self, *, index: bool) -> tuple[Route, ...]:
+        """The rows; without ``index`` somebody else answers ``/``."""
+        rows = [
+            _open("get_health", "/healthz", (Health,), self.health, "The process is alive"),
+            Route(
+                "get_readiness", ("GET",), "/readyz", Nothing, (Ready, NotReady), self.readiness,
+                None, "The server can take requests, or what is missing", READY,
+            ),
+            _open("get_openapi", f"{API}/openapi.json", (dict[str, Any],), self.document_of_api,
+                  "This document"),
+        ]  # fmt: skip
+        if index:
+            rows.append(_open("get_index", "/", (Index,), self.index, "Where everything is"))
+        for path, text in self._documents.items():
+            name = f"get_{PurePosixPath(path).stem}"
+            rows.append(_open(name, path, (dict[str, Any],), _sends(text), f"The document {path}"))
+        return tuple(rows)
+
+    async def health(self, house: object, caller: object, request: Nothing) -> Health:
+        return Health("ok", self._version)
+
+    async def readiness(self, house: object, caller: object, request: Nothing) -> Reply:
+        """200 when every check passes in time, else 503 with the names of those that do not."""
+        names = list(self._checks)
+        passed = await gatherResults([Deferred.fromCoroutine(self._passes(n)) for n in names])
+        missing = [name for name, good in zip(names, passed, strict=True) if not good]
+        if self._dispatch.draining:
+            missing.append("draining")
+        if missing:
+            return Reply(503, NotReady("not_ready", missing), ((b"Retry-After", b"1"),))
+        return Reply(200, Ready("ready"))
+
+    async def _passes(self, name: str) -> bool:
+        async def ask() -> bool:
+            return await self._checks[name]()
+
+        asking = Deferred.fromCoroutine(ask())
+        asking.addTimeout(CHECK_TIME, self._clock)
+        try:
+            return await asking
+        except Exception as error:
+            self._log.warn("not ready: {check}, {kind}", check=name, kind=type(error).__name__)
+            return False
+
+    async def index(self, house: object, caller: object, request: Nothing) -> Index:
+        links = {"health": "/healthz", "readiness": "/readyz", "openapi": f"{API}/openapi.json"}
+        links.update((PurePosixPath(path).stem, path) for path in self._documents)
+        return Index("imd", self._version, links)
+
+    async def document_of_api(self, house: object, caller: object, request: Nothing) -> bytes:
+        return self.openapi
+
+
+def _sends(text: bytes) -> Action:
+    async def document(house: object, caller: object, request: Nothing) -> bytes:
+        return text
+
+    return document
+
+
+def _open(name: str, path: str, answers: tuple[Any, ...], action: Action, summary: str) -> Route:
+    return Route(name, ("GET",), path, Nothing, answers, action, None, summary, PLAIN)

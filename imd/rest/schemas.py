@@ -1,0 +1,135 @@
+"""JSON Schemas of request and answer models, for the OpenAPI document.
+
+``openapi`` calls it. msgspec knows the plain types; what the wire's own types take is said here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from imd.domain.ids import ID_LENGTH, ID_PATTERN, Id
+from imd.domain.message import Card
+from imd.rest.vocabulary import EXAMPLES, TERMS
+from imd.wire.fields import IntList, Listed, Place, Request, Seats, UserIds, Words
+from imd.wire.messages import EditMessage, PostMessage
+from imd.wire.topics import CurrentTopicId, FirstMessages
+
+Json = dict[str, Any]
+
+REFS = "#/components/schemas/"
+
+_ID: Json = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "pattern": ID_PATTERN}
+_SEAT: Json = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"id": _ID, "role": {"type": "string"}},
+         "required": ["id"]},
+    ]
+}  # fmt: skip
+_FIRST: Json = {
+    "type": "object",
+    "properties": {"type": {"type": "integer"}, "content": {}, "sender_id": _ID},
+    "required": ["type", "content"],
+}
+_ITEMS: dict[type, Json] = {
+    IntList: {"type": "integer"},
+    UserIds: _ID,
+    Words: {"type": "string", "minLength": 1, "maxLength": 128},
+    Seats: _SEAT,
+    FirstMessages: _FIRST,
+}
+#: fields which the action demands although the model lets them be absent
+_REQUIRED: dict[type, frozenset[str]] = {
+    PostMessage: frozenset({"content"}),
+    EditMessage: frozenset({"content"}),
+}
+
+
+def _hook(kind: type) -> Json:
+    if kind is CurrentTopicId or issubclass(kind, Id):
+        return dict(_ID)
+    if kind is Place:
+        return {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, _ID]}
+    if issubclass(kind, Listed):
+        least = 0 if kind is FirstMessages else 1
+        return {
+            "type": "array",
+            "items": _ITEMS[kind],
+            "minItems": least,
+            "maxItems": kind.most,
+        }
+    raise NotImplementedError(f"no schema for {kind}")
+
+
+def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:
+    """The required fields of a request model, and the schema of each field."""
+    _, components = msgspec.json.schema_components((model,), schema_hook=_hook)
+    schema = components[model.__name__]
+    properties: dict[str, Json] = copy.deepcopy(schema["properties"])
+    for name, found in properties.items():
+        found["description"] = TERMS[name].meaning
+        if found.get("default", 0) is None:
+            del found["default"]
+    return set(schema.get("required", ())) | _REQUIRED.get(model, frozenset()), properties
+
+
+def query_schema(schema: Json) -> Json:
+    """A field's schema where null cannot be said."""
+    schema = {key: value for key, value in schema.items() if key != "description"}
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1 and len(kinds) < len(schema["anyOf"]):
+        del schema["anyOf"]
+        return {**kinds[0], **schema}
+    if "anyOf" in schema:
+        schema["anyOf"] = kinds
+    if "enum" in schema:
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
+    return schema
+
+
+path_schema = query_schema
+
+
+def answer_schemas(answers: Iterable[Any]) -> dict[str, Json]:
+    """The named schemas of all answer types."""
+    kinds = list(dict.fromkeys(answers))
+    _, components = msgspec.json.schema_components(
+        kinds, schema_hook=_hook, ref_template=REFS + "{name}"
+    )
+    for name, schema in components.items():
+        for field, found in schema.get("properties", {}).items():
+            if field in TERMS and "$ref" not in found:
+                found.setdefault("description", TERMS[field].meaning)
+        components[name] = schema
+    if Card.__name__ in components:
+        components[Card.__name__] = {"description": "Any JSON value, returned as it was sent"}
+    return dict(components)
+
+
+def answer_example(answers: tuple[Any, ...]) -> tuple[Json, Any]:
+    """The schema of an answer that is one of these types, and an example of the first."""
+    schemas, _ = msgspec.json.schema_components(
+        answers, schema_hook=_hook, ref_template=REFS + "{name}"
+    )
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+    return schema, _example(inspect.type_info(answers[0]), "", "")
+
+
+def _example(info: inspect.Type, owner: str, name: str) -> Any:
+    if (owner, name) in EXAMPLES:
+        return EXAMPLES[owner, name]
+    if isinstance(info, inspect.StructType | inspect.DataclassType):
+        kind = info.cls.__name__
+        return {f.encode_name: _example(f.type, kind, f.encode_name) for f in info.fields}
+    if name in TERMS and name != "items":
+        return TERMS[name].example
+    if isinstance(info, inspect.ListType):
+        return [_example(info.item_type, owner, name + "[]")]
+    if isinstance(info, inspect.UnionType):
+        return _example(info.types[0], owner, name)
+    return {}

@@ -1,0 +1,157 @@
+"""Everything that answers on the port, as one resource (pages 2 and 2.8).
+
+``service`` builds it with :func:`build_root` and puts the hardened site around it. Klein matches
+the paths of the table; this module stands in front of Klein, because its matcher strips leading
+slashes, splits at an encoded slash, and answers bad UTF-8 and bad hosts with pages of its own.
+"""
+
+# twisted.web's own methods have no annotations.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from werkzeug.exceptions import HTTPException
+
+from imd.domain.errors import BadRequest, ImError
+from imd.rest.dispatch import Dispatch
+from imd.rest.errors import PathNotFound
+from imd.rest.openapi import document
+from imd.rest.pages import Check, Pages
+from imd.rest.routes import ROUTES
+from imd.rest.table import Route, Shape, Table
+from imd.wire.codec import encode
+
+
+class Answered(Resource):
+    """A leaf that answers with what a function makes of the request."""
+
+    isLeaf = True
+
+    def __init__(self, write: Callable[[Request], bytes]) -> None:
+        super().__init__()
+        self._write = write
+
+    def render(self, request: Any) -> int:
+        request.write(self._write(request))
+        request.finish()
+        return NOT_DONE_YET
+
+
+class Matcher(KleinResource):
+    """Klein's resource, whose own failures (a bad Host or method) are answered in JSON too."""
+
+    def __init__(self, app: Klein, dispatch: Dispatch) -> None:
+        super().__init__(app)
+        self._dispatch = dispatch
+
+    def render(self, request: IRequest) -> object:  # type: ignore[override]
+        try:
+            return super().render(request)
+        except (HTTPException, UnicodeError):
+            return _refusal(self._dispatch, BadRequest()).render(request)
+
+
+class Root(Resource):
+    """The root: ``/ws`` and other given resources, and Klein for everything else."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        matcher: IResource,
+        leaves: Mapping[bytes, IResource],
+        trees: Mapping[bytes, IResource],
+    ) -> None:
+        super().__init__()
+        self._dispatch = dispatch
+        self._matcher = matcher
+        self._leaves = leaves
+        self._trees = trees
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """Who answers: a given resource, a refusal of an unsound path, or the matcher."""
+        if error := unsound(request.path):
+            return _refusal(self._dispatch, error)
+        if not request.postpath and path in self._leaves:
+            return self._leaves[path]
+        if path in self._trees:
+            return self._trees[path]
+        # The matcher wants the whole path in postpath.
+        assert request.postpath is not None and request.prepath is not None
+        request.postpath.insert(0, request.prepath.pop())
+        return self._matcher
+
+
+def unsound(path: bytes) -> ImError | None:
+    """What is wrong with a path before anything is matched; None for a sound one (page 2.1)."""
+    if not path.startswith(b"/") or b"//" in path:
+        return PathNotFound()
+    if b"%" not in path and path.isascii():
+        return None
+    try:
+        segments = [unquote_to_bytes(segment).decode() for segment in path.split(b"/")]
+    except UnicodeDecodeError:
+        return BadRequest("The path is not UTF-8.")
+    return PathNotFound() if any("/" in segment for segment in segments) else None
+
+
+def _refusal(dispatch: Dispatch, error: ImError) -> Answered:
+    return Answered(lambda request: dispatch.refuse(request, error))
+
+
+def build_root(
+    dispatch: Dispatch,
+    *,
+    clock: IReactorTime,
+    version: str,
+    checks: Mapping[str, Check] | None = None,
+    documents: Mapping[str, bytes] | None = None,
+    leaves: Mapping[bytes, IResource] | None = None,
+    trees: Mapping[bytes, IResource] | None = None,
+    routes: Iterable[Route] = ROUTES,
+) -> Root:
+    """The root resource.
+
+    ``checks`` say by name whether the server is ready; ``documents`` are further JSON texts by
+    their paths (``/api/v2/asyncapi.json``). ``leaves`` are resources for exactly ``/NAME`` (``ws``,
+    ``metrics``; ``b""`` for ``/`` itself), ``trees`` for ``/NAME`` and all below it (``sdk``).
+    """
+    leaves = dict(leaves or {})
+    pages = Pages(dispatch, clock, version, checks or {}, documents or {})
+    table = Table([*routes, *pages.routes(index=b"" not in leaves)])
+    pages.openapi = encode(document(table, version))
+    app = Klein()
+    app.url_map.merge_slashes = False
+    for shape in table.shapes:
+        _register(app, dispatch, shape)
+    _register_failures(app, dispatch)
+    return Root(dispatch, Matcher(app, dispatch), leaves, dict(trees or {}))
+
+
+def _register(app: Klein, dispatch: Dispatch, shape: Shape) -> None:
+    answer = dispatch.answer
+
+    @app.route(shape.rule, endpoint=shape.rule)
+    def matched(request: Request, **values: str) -> bytes | Deferred[bytes]:
+        return answer(shape, request, values.values())
+
+
+def _register_failures(app: Klein, dispatch: Dispatch) -> None:
+    @app.handle_errors(HTTPException)
+    def unmatched(request: Any, failure: Failure) -> bytes:
+        return dispatch.refuse(request, PathNotFound())
+
+    @app.handle_errors(Exception)
+    def failed(request: Any, failure: Failure) -> bytes:
+        return dispatch.crash(request, failure)

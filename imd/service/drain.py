@@ -1,0 +1,74 @@
+"""A farewell that loses nobody: what is in flight is answered, sockets come back elsewhere.
+
+Page 4.6: say no to new work, stop accepting, close sockets with 4503 spread over ``http.drain``,
+answer requests. :mod:`imd.service.wiring` makes it the first step of a stop. It refuses to know
+what a socket or a request is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as GivenUp
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imd.service.health import Readiness
+
+_LOOK_EVERY = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """The parties of a farewell.
+
+    ``sockets`` closes all sockets within that many seconds and fires when none is left; ``idle``
+    fires when no request is in flight; ``close_idle`` closes connections as they fall silent and
+    ``connections`` counts those that are left.
+    """
+
+    readiness: Readiness
+    port: IListeningPort
+    sockets: Callable[[float], Awaitable[Any] | None]
+    idle: Callable[[], Awaitable[Any] | None]
+    close_idle: Callable[[], None]
+    connections: Callable[[], int]
+    seconds: float
+    clock: IReactorTime
+
+    log = Logger()
+
+    async def __call__(self) -> None:
+        """Carry it out; ends as soon as nobody is left, at the latest after ``seconds``."""
+        end = self.clock.seconds() + self.seconds
+        self.readiness.draining = True
+        await maybeDeferred(self.port.stopListening)
+        self.log.info("draining: no new connections are taken")
+        sockets = self._until(end, maybeDeferred(self.sockets, self.seconds), "sockets")
+        requests = self._until(end, maybeDeferred(self.idle), "requests")
+        self.close_idle()
+        await requests
+        await self._until(end, Deferred.fromCoroutine(self._empty()), "connections")
+        await sockets
+
+    def _until(self, end: float, work: Deferred[Any], what: str) -> Deferred[None]:
+        """``work``, given up at the end of the drain time."""
+        work.addTimeout(max(0.0, end - self.clock.seconds()), self.clock)
+
+        def left(failure: Failure) -> None:
+            if failure.check(GivenUp):
+                self.log.warn("draining: some {what} are left behind", what=what)
+            else:
+                self.log.failure("draining: {what} failed", failure, what=what)
+
+        return work.addCallbacks(lambda _: None, left)
+
+    async def _empty(self) -> None:
+        """Ends when the last connection is gone."""
+        while self.connections():
+            await deferLater(self.clock, _LOOK_EVERY)

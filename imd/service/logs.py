@@ -1,0 +1,215 @@
+"""What the log looks like: each event one line, for people or for machines (page 5.4).
+
+:mod:`imd.service.tap` gives twistd the observer made here instead of its own. Whatever came from
+outside is escaped, so that no event can look like two, or paint a terminal. It refuses to know
+who logs; that nobody logs contents, names or tokens is the callers' duty (page 6, rule 13), save
+for exceptions, whose words a private log leaves out.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from imd.domain.errors import ImError
+
+#: characters that begin a line, move the cursor, or turn the direction of writing
+_UNSAFE: Final = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    *range(0xD800, 0xE000),
+)
+_ESCAPES: Final = {
+    **{code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE},
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    ord("\t"): "\\t",
+    ord("\\"): "\\\\",
+}
+#: members of an event that Twisted adds, or that are shown in their own way
+_NOT_FIELDS: Final = frozenset(
+    "log_format log_logger log_level log_namespace log_source log_time log_failure log_flattened"
+    " log_system log_text log_io log_legacy log_trace message time system isError failure format"
+    " why printed".split()
+)
+_LONGEST: Final = 2000
+_MOST_FRAMES: Final = 40
+#: exceptions whose words are the system's or our own, never a caller's
+_SPEAKING: Final = (OSError, ImError)
+
+Render = Callable[[LogEvent], str]
+
+
+def escaped(text: str) -> str:
+    """The text on one line: line ends, controls, escapes and direction marks made visible."""
+    return text.translate(_ESCAPES)
+
+
+# ---- exceptions
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what caused it, the outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(seen) < 5:
+        seen.add(id(current))
+        yield current
+        hidden = current.__suppress_context__
+        current = current.__cause__ or (None if hidden else current.__context__)
+
+
+def _named(error: BaseException, private: bool) -> str:
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    if private and not isinstance(error, _SPEAKING):
+        return name
+    words = str(error)[:_LONGEST]
+    return f"{name}: {words}" if words else name
+
+
+def traced(failure: Failure, private: bool) -> list[str]:
+    """Where it came from, a frame a line; ``private`` leaves out what exceptions say.
+
+    A database's words may hold the values of a statement, and so a message.
+    """
+    lines: list[str] = []
+    assert failure.value is not None
+    for error in _chain(failure.value):
+        lines.append(_named(error, private))
+        frames = traceback.extract_tb(
+            failure.getTracebackObject() if error is failure.value else error.__traceback__
+        )
+        for frame in frames[-_MOST_FRAMES:]:
+            lines.append(f"  {frame.filename}:{frame.lineno} {frame.name}")
+    return lines
+
+
+# ---- lines
+
+
+def _failure(event: LogEvent) -> Failure | None:
+    failure = event.get("log_failure") or (event.get("failure") if event.get("isError") else None)
+    return failure if isinstance(failure, Failure) else None
+
+
+def _time(event: LogEvent) -> str:
+    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _message(event: LogEvent) -> str:
+    if "log_text" in event and _failure(event) is not None:
+        # log.err of old code: its text is the traceback with all that the exception says.
+        text = str(event.get("why") or "Unhandled Error")
+    else:
+        text = formatEvent(event)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level", LogLevel.info)
+    name: str = level.name
+    return name
+
+
+def _text_line(event: LogEvent, private: bool) -> str:
+    source = event.get("log_namespace") or event.get("log_system") or "-"
+    line = f"{_time(event)} {_level(event):<8} [{escaped(str(source))}] {escaped(_message(event))}"
+    if (request := event.get("request_id")) is not None:
+        line += f" ({escaped(str(request))})"
+    failure = _failure(event)
+    if failure is not None:
+        # Beneath, and marked, so that nothing in there can pass for an event.
+        line += "".join(f"\n    | {escaped(part)}" for part in traced(failure, private))
+    return line + "\n"
+
+
+def _field(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return round(value, 6) if value == value and abs(value) < 1e15 else str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_field(item) for item in list(value)[:50]]
+    try:
+        return str(value)[:_LONGEST]
+    except Exception as error:
+        return f"<unprintable: {type(error).__name__}>"
+
+
+def _json_line(event: LogEvent, private: bool) -> str:
+    shown: dict[str, Any] = {
+        "time": _time(event),
+        "level": _level(event),
+        "source": str(event.get("log_namespace") or event.get("log_system") or "-"),
+        "message": _message(event),
+    }
+    for name, value in event.items():
+        if name not in _NOT_FIELDS and name not in shown:
+            shown[name] = _field(value)
+    failure = _failure(event)
+    if failure is not None:
+        assert failure.value is not None
+        shown["error"] = _named(failure.value, private)
+        shown["trace"] = traced(failure, private)
+    # ASCII: every control, direction mark and stray surrogate becomes an escape of JSON.
+    return json.dumps(shown, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event to ``file`` and flushes; an event that cannot be shown is named instead."""
+
+    def __init__(self, file: TextIO, render: Render) -> None:
+        self._file, self._render = file, render
+
+    def __call__(self, event: LogEvent) -> None:
+        try:
+            line = self._render(event)
+        except Exception as error:
+            shown = {"log_time": event.get("log_time", 0.0), "log_level": LogLevel.error}
+            reason = type(error).__name__
+            line = self._render(
+                {**shown, "log_format": "an event cannot be shown: {reason}", "reason": reason}
+            )
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except (OSError, ValueError):
+            # A closed pipe or a full disk must not stop the service.
+            pass
+
+
+def log_observer(
+    file: TextIO, *, as_json: bool, level: str = "info", private: bool = True
+) -> ILogObserver:
+    """The observer for ``log.format`` and ``log.level`` (page 5.6).
+
+    ``private`` leaves out what exceptions say; see :func:`traced`.
+    """
+    line = _json_line if as_json else _text_line
+    observer = LineObserver(file, lambda event: line(event, private))
+    least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    return FilteringLogObserver(observer, [least])

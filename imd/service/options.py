@@ -1,0 +1,46 @@
+"""The options of ``twistd imd`` (page 5.2).
+
+twistd parses with it and hands the result to :mod:`imd.service.tap`. It knows the options' names,
+not what they may hold: the config room judges that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.python import usage
+
+
+class Options(usage.Options):
+    """Command-line options; each that is not given is None."""
+
+    synopsis = "twistd [twistd options] imd [options]"
+    longdesc = "Runs the instant-messaging server of a family-doctor service."
+
+    optParameters = [
+        ["profile", None, None, "dev, test or prod; else IM_PROFILE, else dev."],
+        ["config", None, None, "Settings file; else IMD_CONFIG."],
+        ["interface", None, None, "Address to listen on (http.interface)."],
+        ["port", None, None, "TCP port; 0 is any free one (http.port)."],
+        ["state-dir", None, None, "State directory; else IMD_STATE_DIR."],
+    ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse; an unknown or incomplete option ends the process with one line and status 1."""
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            raise SystemExit(
+                f"imd: {' '.join(str(error).split())}; see twistd imd --help"
+            ) from None
+
+    def parseArgs(self, *words: str) -> None:
+        """There is nothing but options."""
+        if words:
+            raise usage.UsageError(f"unexpected argument {words[0]!r}")
+
+    def overrides(self) -> dict[str, object]:
+        """What the options say of settings, by ``section.key``; None where they say nothing."""
+        values: dict[str, Any] = self
+        return {"http.interface": values["interface"], "http.port": values["port"]}

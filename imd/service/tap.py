@@ -1,0 +1,125 @@
+"""What ``twistd imd`` runs: options in, a service out (page 5.2).
+
+twistd finds this module through ``twisted/plugins/imd_plugin.py``. Settings that cannot be used
+end the process here, before anything runs; a start that fails later ends it with one line, too.
+It refuses to know what the server is made of: that is :mod:`imd.service.wiring`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+
+from imd.config import Settings, SettingsError, load
+from imd.domain.errors import ImError
+from imd.service import leaving
+from imd.service.listening import CannotServe
+from imd.service.logs import log_observer
+from imd.service.options import Options
+from imd.service.ordered import OrderedService, Steps
+from imd.storage.engine import StorageError
+from imd.storage.schema import SchemaError
+
+__all__ = ["Options", "makeService"]
+
+#: seconds after the drain at which the process ends in any case (page 4.6 allows 5)
+LAST_RESORT = 4.7
+#: errors whose own words tell the operator what to do
+_CLEAR = (CannotServe, SchemaError, StorageError, ImError, OSError)
+
+Serve = Callable[[Settings, Any, Steps], Awaitable[None]]
+
+
+class ImdService(OrderedService):
+    """The root of the service tree: starts, stops and logs one server."""
+
+    log = Logger()
+
+    def __init__(
+        self, settings: Settings, reactor: Any, serve: Serve, observer: ILogObserver | None
+    ) -> None:
+        super().__init__(lambda steps: serve(settings, reactor, steps), reactor, self._refused)
+        self._settings, self._reactor, self._observer = settings, reactor, observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application, and make its log ours."""
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Start, and take the signals as soon as the reactor has put up its own."""
+        self._reactor.callWhenRunning(leaving.heed_signals, self._reactor)
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop; whatever hangs is left behind at the last resort."""
+        leaving.leave_within(self._settings.http.drain + LAST_RESORT)
+        return super().stopService()
+
+    def _refused(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, _CLEAR):
+            lines = str(error).splitlines() or [type(error).__name__]
+        else:
+            self.log.failure("the start failed", failure)
+            lines = [f"the start failed: {type(error).__name__} (see the log)"]
+        for line in lines:
+            self.log.error("cannot start: {reason}", reason=line)
+            leaving.say(f"imd: {line}")
+        leaving.fail(self._reactor)
+
+
+def makeService(options: Options) -> ImdService:
+    """The server as a service; SystemExit with one line for each problem of the settings."""
+    from twisted.internet import reactor
+
+    from imd.service.wiring import serve
+
+    return make_service(options, reactor, serve)
+
+
+def make_service(options: Options, reactor: Any, serve: Serve) -> ImdService:
+    """As :func:`makeService`, on a given reactor and with a given start."""
+    values: dict[str, Any] = options
+    try:
+        settings = load(
+            values["profile"],
+            values["config"],
+            values["state-dir"],
+            os.environ,
+            options.overrides(),
+        )
+    except SettingsError as error:
+        # sys.exit prints it on stderr; the status is 1.
+        raise SystemExit("\n".join(f"imd: {line}" for line in error.problems)) from None
+    return ImdService(settings, reactor, serve, _observer(options, settings))
+
+
+def _observer(options: Options, settings: Settings) -> ILogObserver | None:
+    """Our observer on the file that twistd would log to; None where twistd is told another way."""
+    twistd: Any = options.parent or {}
+    if twistd.get("logger") or twistd.get("syslog"):
+        return None
+    return log_observer(
+        _log_file(twistd.get("logfile"), bool(twistd.get("nodaemon", True))),
+        as_json=settings.log.format == "json",
+        level=settings.log.level,
+        private=settings.profile == "prod",
+    )
+
+
+def _log_file(name: str | None, foreground: bool) -> TextIO:
+    if name == "-" or (foreground and not name):
+        return sys.stdout
+    file: Any = LogFile.fromFullPath(name or "twistd.log")  # type: ignore[no-untyped-call]
+    text: TextIO = file
+    return text

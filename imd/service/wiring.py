@@ -1,0 +1,203 @@
+"""The object graph of one server process, made by hand and read from top to bottom (page 6).
+
+:mod:`imd.service.tap` runs :func:`serve` as the start of its ordered service. Each thing that must
+be ended says so to ``steps`` as soon as it is up, so a stop, or a failed start, ends them in
+reverse. It holds no rule but the order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from imd import __version__
+from imd.actions.ports import Clock, Committed, House, Rates, Rules
+from imd.config import Settings
+from imd.config.settings import LimitsSettings
+from imd.delivery.admission import Admission
+from imd.delivery.courier import Courier
+from imd.delivery.presence import LocalPresence
+from imd.delivery.registry import Registry
+from imd.domain.rates import Rate
+from imd.service.clock import SystemClock
+from imd.service.credentials import POLL_SECONDS, PURGE_SECONDS, Credentials, purge, read_snapshot
+from imd.service.drain import Drain
+from imd.service.front import build_front
+from imd.service.health import Readiness
+from imd.service.ids import NewIds
+from imd.service.listening import CannotServe, open_port, port_number
+from imd.service.notify import ALIVE, READY, STOPPING, Systemd
+from imd.service.ordered import Steps
+from imd.service.secret import signing_secret
+from imd.service.steady import Steady
+from imd.service.tokens import Tokens
+from imd.storage.store import Store, open_store
+
+log = Logger()
+
+#: seconds that each step of a stop may take; without the drain, the sum stays below 5 (page 4.6)
+_DRAIN_MARGIN: Final = 0.5
+_STORE_LIMIT: Final = 2.0
+_STORE_MARGIN: Final = 0.5
+_AT_ONCE: Final = 0.2
+
+
+async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
+    """Start everything in order and open the port; returns when the server is ready.
+
+    Raises CannotServe, SchemaError, StorageError or Unavailable when it cannot be.
+    """
+    clock = SystemClock()
+    http, database = settings.http, settings.database
+
+    def committed(entries: Sequence[Committed]) -> None:
+        courier.committed(entries)
+
+    store = await open_store(
+        database.url,
+        reactor=reactor,
+        clock=clock,
+        on_commit=committed,
+        pool=database.pool,
+        timeout=http.request_timeout,
+        auto_migrate=database.auto_migrate,
+    )
+    steps.add("store", lambda: store.close(_STORE_LIMIT), _STORE_LIMIT + _STORE_MARGIN)
+    await refuse_unsafe(settings, store)
+
+    registry = Registry(settings.limits.sockets_per_user)
+    courier = Courier(store.database, registry, reactor, clock.now)
+    steps.add("courier", courier.stop, _AT_ONCE)
+    admission = Admission(registry, courier.feeds, courier.badges)
+
+    credentials = Credentials(
+        tokens_of(settings, clock),
+        lambda: store.database.read(read_snapshot, clock.now()),
+        trusted=settings.auth.mode == "trusted",
+        on_revoked=courier.revoked,
+    )
+    await credentials.refresh()
+
+    def forget() -> Awaitable[None]:
+        return store.database.write(purge, clock.now())
+
+    repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
+    repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
+
+    house = House(
+        db=store.database,
+        writer=store.writer,
+        courier=courier,
+        presence=LocalPresence(registry),
+        doorkeeper=credentials,
+        clock=clock,
+        new_id=NewIds(clock, os.urandom),
+        rules=rules_of(settings),
+        rates=rates_of(settings.limits),
+    )
+    readiness = Readiness({"database": store.ping}, reactor)
+    front = build_front(settings, reactor, house, admission, readiness)
+
+    port = await open_port(reactor, http, front.site)
+    drain = Drain(
+        readiness=readiness,
+        port=port,
+        sockets=front.close_sockets,
+        idle=front.idle,
+        close_idle=front.close_idle,
+        connections=front.connections,
+        seconds=http.drain,
+        clock=reactor,
+    )
+    steps.add("drain", drain, http.drain + _DRAIN_MARGIN)
+    announce(settings, port_number(port))
+    watch(steps, reactor, Systemd(os.environ))
+
+
+# ---- the parts that settings decide
+
+
+async def refuse_unsafe(settings: Settings, store: Store) -> None:
+    """Profile prod does not run on a database that may forget what it acknowledged (page 2.1)."""
+    unsafe = await store.unsafe_settings() if settings.profile == "prod" else []
+    if unsafe:
+        lines = (f"database.url: {problem}, which prod refuses: set it back" for problem in unsafe)
+        raise CannotServe("\n".join(lines))
+
+
+def tokens_of(settings: Settings, clock: Clock) -> Tokens:
+    """The tokens that ``auth.*`` describes; CannotServe when the secret cannot be kept."""
+    try:
+        secret = signing_secret(settings, os.urandom)
+    except OSError as error:
+        where = f"state directory {settings.state_dir}"
+        raise CannotServe(f"{where} cannot be used: {error.strerror}") from None
+    return Tokens(
+        clock=clock,
+        entropy=os.urandom,
+        secret=secret,
+        public_key=settings.auth.public_key,
+        audience=settings.auth.audience,
+        ttl=settings.auth.token_ttl,
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules of messages, in the units of the actions."""
+    return Rules(
+        content=settings.limits.content,
+        recall_window=round(settings.messages.recall_window * 1000),
+        extra_types=frozenset(settings.messages.extra_types),
+    )
+
+
+def rates_of(limits: LimitsSettings) -> Rates:
+    """The buckets of page 2.7; one of no size would let nobody pass, so it holds one at least."""
+    sends = limits.sends_per_second if limits.send_burst else 0.0
+    return Rates(
+        sends=Rate(sends, max(1, limits.send_burst)),
+        requests=Rate(limits.requests_per_second, max(1.0, limits.requests_per_second)),
+        failures=Rate(
+            limits.failed_logins_per_minute / 60, max(1.0, limits.failed_logins_per_minute)
+        ),
+    )
+
+
+# ---- what goes on beside
+
+
+def repeat(
+    steps: Steps, reactor: Any, name: str, every: float, work: Callable[[], Awaitable[Any] | None]
+) -> None:
+    """Start a repeating call, and let it stop in its place."""
+    steady = Steady(name, every, work, reactor)
+    steady.start()
+    steps.add(name, steady.stop, _AT_ONCE)
+
+
+def announce(settings: Settings, port: int) -> None:
+    """The start-up lines, as the original's (page 5.2)."""
+    log.info(
+        "Starting IM server, version {version}, running on port {port}, {time}",
+        version=__version__,
+        port=port,
+        time=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+    log.info("Configuration profile: {profile}", profile=settings.profile)
+    if settings.auth.mode == "trusted":
+        log.warn(
+            "auth.mode is trusted: whoever reaches {interface} is believed to be anybody",
+            interface=settings.http.interface,
+        )
+
+
+def watch(steps: Steps, reactor: Any, systemd: Systemd) -> None:
+    """Tell systemd that the server is ready, then that it is alive, at last that it stops."""
+    systemd.tell(READY)
+    if systemd.alive_every is not None:
+        repeat(steps, reactor, "watchdog", systemd.alive_every, lambda: systemd.tell(ALIVE))
+    steps.add("systemd", lambda: systemd.tell(STOPPING), _AT_ONCE)

@@ -1,0 +1,260 @@
+"""One transaction of the grouping writer: what gathered, judged one by one, stored together.
+
+The writer hands over jobs in the order in which they came; each gets its own outcome, so a bad
+send fails alone. A session that another transaction holds is passed over, and its jobs are tried
+again: no process ever waits for another's lock while holding one (page 4.2). Runs in a thread of
+the executor, knows no Deferreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from imd.actions.ports import Committed, Posted
+from imd.domain.errors import (
+    IdempotencyConflict,
+    ImError,
+    NotAMember,
+    SessionNotFound,
+    TopicEnded,
+    TopicNotFound,
+)
+from imd.domain.message import Draft, Message, fingerprint
+from imd.domain.participant import Mark, Marked
+from imd.domain.session import Head, unread
+from imd.storage.engine import Connection, values
+from imd.storage.log import Entry, Facts
+from imd.storage.transaction import Transaction
+
+
+class Job(NamedTuple):
+    """A send or a mark on its way; ``unsettled`` after a commit of unknown outcome."""
+
+    wish: Draft | Mark
+    origin: object = None
+    named: bool = False
+    unsettled: bool = False
+
+
+class Busy:
+    """The outcome of a job whose session another transaction holds."""
+
+
+BUSY = Busy()
+Outcome = Posted | Marked | ImError | Busy
+
+
+class Result(NamedTuple):
+    """One outcome a job, in the jobs' order, and the messages that are new."""
+
+    outcomes: list[Outcome]
+    committed: list[Committed]
+
+
+def carry_out(transaction: Transaction, jobs: Sequence[Job], now: int) -> Result:
+    """Judge and store; the caller commits. ``now`` is in ms."""
+    wanted = sorted({job.wish.session_id for job in jobs})
+    heads = transaction.sessions.lock_free(wanted)
+    missing = [session_id for session_id in wanted if session_id not in heads]
+    held: set[str] = set()
+    if missing and transaction.connection.row_locks:
+        held = transaction.sessions.existing(missing)
+    batch = _Batch(transaction, heads, now)
+    outcomes: list[Outcome | None] = [
+        None
+        if job.wish.session_id in heads
+        else BUSY
+        if job.wish.session_id in held
+        else SessionNotFound()
+        for job in jobs
+    ]
+    open_ = [(place, job) for place, job in enumerate(jobs) if outcomes[place] is None]
+    sends = [(place, job) for place, job in open_ if isinstance(job.wish, Draft)]
+    if sends:
+        batch.post(sends, outcomes)
+    reads = [(place, job) for place, job in open_ if isinstance(job.wish, Mark)]
+    if reads:
+        batch.mark(reads, outcomes)
+    return Result([outcome for outcome in outcomes if outcome is not None], batch.committed)
+
+
+Placed = Sequence[tuple[int, Job]]
+
+
+class _Batch:
+    """The work on the sessions that could be locked."""
+
+    def __init__(self, transaction: Transaction, heads: dict[str, Head], now: int) -> None:
+        self._transaction, self._heads, self._now = transaction, heads, now
+        self.committed: list[Committed] = []
+
+    # ---- sends
+
+    def post(self, jobs: Placed, outcomes: list[Outcome | None]) -> None:
+        log = self._transaction.log
+        facts = log.facts([_draft(job) for _, job in jobs])
+        settled = self._settled(jobs)
+        entries: list[Entry] = []
+        places: list[int] = []
+        # A key used twice in one batch: the later job repeats the earlier one's outcome.
+        first_use: dict[tuple[str, str, str], int] = {}
+        repeats: list[tuple[int, int]] = []
+        for (place, job), known in zip(jobs, facts, strict=True):
+            draft = _draft(job)
+            key = (draft.session_id, draft.sender_id, draft.client_msg_id or "")
+            try:
+                found = settled.get(place) or self._judge(draft, known)
+                if found is not None:
+                    outcomes[place] = found
+                elif draft.client_msg_id is not None and key in first_use:
+                    earlier = entries[first_use[key]]
+                    if earlier.draft.fingerprint != draft.fingerprint:
+                        raise IdempotencyConflict()
+                    repeats.append((place, first_use[key]))
+                else:
+                    first_use[key] = len(entries)
+                    entries.append(Entry(draft, known, job.origin))
+                    places.append(place)
+            except ImError as refusal:
+                outcomes[place] = refusal
+        self.committed, moved = log.store(self._heads, entries, self._now)
+        self._heads = {**self._heads, **moved}
+        for place, stored in zip(places, self.committed, strict=True):
+            outcomes[place] = Posted(stored.message, replayed=False)
+        for place, entry in repeats:
+            outcomes[place] = Posted(self.committed[entry].message, replayed=True)
+
+    def _judge(self, draft: Draft, facts: Facts) -> Posted | None:
+        """None for a draft to be stored, Posted for one that is stored already."""
+        if facts.role is None and draft.member != "none":
+            raise NotAMember() if draft.member == "named" else SessionNotFound()
+        if facts.former is not None:
+            if facts.fingerprint != draft.fingerprint:
+                raise IdempotencyConflict()
+            return Posted(facts.former, replayed=True)
+        live = self._heads[draft.session_id].current_topic_id
+        if draft.topic_id is not None and draft.topic_id != live:
+            topic = self._transaction.topics.get(draft.topic_id)
+            if topic is None or topic.session_id != draft.session_id:
+                raise TopicNotFound()
+            raise TopicEnded()
+        return None
+
+    def _settled(self, jobs: Placed) -> dict[int, Posted]:
+        """What earlier attempts with an unknown outcome did store, found by the message's id.
+
+        The session's lock is held, so no former attempt can still be under way. The first message
+        of an ad hoc group bears the session's id instead of its own.
+        """
+        doubtful = [(place, _draft(job)) for place, job in jobs if job.unsettled]
+        if not doubtful:
+            return {}
+        ids = {id_ for _, draft in doubtful for id_ in (draft.id, draft.session_id)}
+        stored = self._transaction.log.by_ids(sorted(ids))
+        found: dict[int, Posted] = {}
+        for place, draft in doubtful:
+            message = stored.get(draft.id) or _same(stored.get(draft.session_id), draft)
+            if message is not None:
+                found[place] = Posted(message, replayed=False)
+        return found
+
+    # ---- marks
+
+    def mark(self, jobs: Placed, outcomes: list[Outcome | None]) -> None:
+        connection = self._transaction.connection
+        standing = _standing(connection, [(_mark(job), self._goal(_mark(job))) for _, job in jobs])
+        latest: dict[tuple[str, str], _Marks] = {}
+        for (place, job), found in zip(jobs, standing, strict=True):
+            mark = _mark(job)
+            if found is None:
+                outcomes[place] = NotAMember() if job.named else SessionNotFound()
+                continue
+            member, goal = found
+            before = latest.get((mark.session_id, mark.user_id), member)
+            after = before.moved(goal, mark.read)
+            latest[(mark.session_id, mark.user_id)] = after
+            counted = self._heads[mark.session_id].counted
+            outcomes[place] = Marked(
+                mark.session_id,
+                mark.user_id,
+                after.read_seq,
+                after.delivered_seq,
+                unread(counted, after.read_counted),
+                after.read_seq > before.read_seq,
+            )
+        if latest:
+            _move(connection, latest, self._now)
+
+    def _goal(self, mark: Mark) -> int:
+        newest = self._heads[mark.session_id].last_seq
+        return newest if mark.seq is None else min(mark.seq, newest)
+
+
+def _draft(job: Job) -> Draft:
+    assert isinstance(job.wish, Draft)
+    return job.wish
+
+
+def _mark(job: Job) -> Mark:
+    assert isinstance(job.wish, Mark)
+    return job.wish
+
+
+def _same(message: Message | None, draft: Draft) -> Message | None:
+    if message is None or message.sender_id != draft.sender_id:
+        return None
+    return message if fingerprint(message.type, message.content) == draft.fingerprint else None
+
+
+class _Goal(NamedTuple):
+    seq: int
+    counted: int
+    timestamp: int
+
+
+class _Marks(NamedTuple):
+    read_seq: int
+    delivered_seq: int
+    read_counted: int
+    last_fetch_time: int
+
+    def moved(self, goal: _Goal, read: bool) -> _Marks:
+        """Marks only rise (page 1.2)."""
+        delivered = max(self.delivered_seq, goal.seq)
+        if not read or goal.seq <= self.read_seq:
+            return self._replace(delivered_seq=delivered)
+        return _Marks(goal.seq, delivered, goal.counted, goal.timestamp)
+
+
+def _standing(
+    connection: Connection, wanted: Sequence[tuple[Mark, int]]
+) -> list[tuple[_Marks, _Goal] | None]:
+    """Each member's marks, and the message that it wants to have read; None for no member."""
+    sql = (
+        "SELECT j.column1, p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
+        f" m.seq, m.counted, m.timestamp FROM ({values(len(wanted), 4)}) AS j"
+        " JOIN participants p ON p.session_id = j.column2 AND p.participant_id = j.column3"
+        " LEFT JOIN messages m ON m.session_id = j.column2 AND m.seq = j.column4"
+    )
+    params: list[object] = []
+    for place, (mark, goal) in enumerate(wanted):
+        params += (place, mark.session_id, mark.user_id, goal)
+    found: list[tuple[_Marks, _Goal] | None] = [None] * len(wanted)
+    for row in connection.rows(sql, params):
+        reached = _Goal(*row[5:8]) if row[5] is not None else _Goal(0, 0, 0)
+        found[row[0]] = (_Marks(*row[1:5]), reached)
+    return found
+
+
+def _move(connection: Connection, latest: dict[tuple[str, str], _Marks], now: int) -> None:
+    params: list[object] = []
+    for (session_id, user_id), marks in latest.items():
+        params += (session_id, user_id, *marks, now)
+    connection.later(
+        "UPDATE participants SET read_seq = v.column3, delivered_seq = v.column4,"
+        " read_counted = v.column5, last_fetch_time = v.column6, active_time = v.column7"
+        f" FROM ({values(len(latest), 7)}) AS v WHERE participants.session_id = v.column1"
+        " AND participants.participant_id = v.column2",
+        params,
+    )

@@ -1,0 +1,104 @@
+"""One connection, whichever database it speaks to.
+
+The executor opens connections here and hands each to one thread; stores run SQL through it. A
+statement is written once, with ``%s`` for parameters, and the few places where the databases
+differ are attributes of the connection. It knows nothing of what the tables mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol
+
+Row = tuple[Any, ...]
+
+
+class StorageError(Exception):
+    """The root of what the engine raises in place of a driver's errors."""
+
+
+class Broken(StorageError):
+    """The connection died before a commit was asked for: nothing was done."""
+
+
+class Refused(StorageError):
+    """The database answers, but cannot do this now (locks, timeouts, read-only, full)."""
+
+
+class Collided(StorageError):
+    """Two transactions stood in each other's way; the same work may be tried again at once."""
+
+
+class CommitUnknown(StorageError):
+    """The connection died while committing: it may or may not be done."""
+
+
+class Duplicate(StorageError):
+    """A unique key exists already."""
+
+
+class Connection(Protocol):
+    """What stores need; one thread uses it, only :meth:`break_off` may come from another."""
+
+    #: appended to a SELECT to lock its rows; empty where the whole database is locked anyway
+    lock: ClassVar[str]
+    #: the same, passing over rows that another transaction holds
+    lock_free: ClassVar[str]
+    #: whether rows can be locked singly, so that ``lock_free`` may pass over some
+    row_locks: ClassVar[bool]
+
+    def begin(self, *, write: bool) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]: ...
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None: ...
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Carry out a change at once; the number of rows that it touched."""
+
+    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Carry out a change before the next read or the commit, whichever comes first."""
+
+    def close(self) -> None: ...
+
+    def break_off(self) -> None:
+        """Make the statement under way fail soon; called from another thread."""
+
+
+Connect = Callable[[], Connection]
+
+
+@lru_cache(maxsize=512)
+def marks(count: int) -> str:
+    """``(%s, %s, …)`` for an IN list of ``count`` values."""
+    return "(" + ", ".join(["%s"] * count) + ")"
+
+
+@lru_cache(maxsize=1024)
+def values(rows: int, columns: int) -> str:
+    """``VALUES (…), (…)`` with a parameter for each place."""
+    return "VALUES " + ", ".join([marks(columns)] * rows)
+
+
+def connector(url: str) -> Connect:
+    """How to open a connection to ``url``: ``sqlite:///PATH`` or ``postgresql://…`` (page 5.2)."""
+    if url.startswith("sqlite:///"):
+        from imd.storage.sqlite import SqliteConnection
+
+        path = url.removeprefix("sqlite:///")
+        return lambda: SqliteConnection(path)
+    if url.startswith(("postgresql://", "postgres://")):
+        from imd.storage.postgres import PostgresConnection
+
+        return lambda: PostgresConnection(url)
+    raise ValueError("database.url must begin with sqlite:/// or postgresql://")
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the URL names a SQLite file."""
+    return url.startswith("sqlite:")

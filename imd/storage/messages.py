@@ -1,0 +1,88 @@
+"""Reading the log, and the two ways in which a stored message may still change.
+
+Every list is a keyset on ``seq``, so a page in a session of a million messages costs what it costs
+in a session of a thousand. New messages are written by :mod:`imd.storage.log` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from imd.actions.ports import Committed, MessageQuery
+from imd.domain.message import Message
+from imd.domain.message_types import UNCOUNTED_TYPES
+from imd.storage import rows
+from imd.storage.engine import Connection, marks
+
+_UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYPES)) + ")"
+
+
+class Messages:
+    """SQL on ``messages`` for readers, recalls and card changes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def get(self, session_id: str, message_id: str) -> Message | None:
+        sql = f"SELECT {rows.MESSAGE} FROM messages m WHERE m.id = %s AND m.session_id = %s"
+        found = self._db.row(sql, (message_id, session_id))
+        return rows.message(found) if found else None
+
+    def page(self, query: MessageQuery) -> list[Message]:
+        """At most ``limit`` messages within the bounds, in the query's order."""
+        where = ["m.session_id = %s"]
+        params: list[Any] = [query.session_id]
+        for condition, value in (
+            ("m.topic_id = %s", query.topic_id),
+            ("m.seq > %s", query.above),
+            ("m.seq < %s", query.below),
+            ("m.sender_id <> %s", query.not_by),
+        ):
+            if value is not None:
+                where.append(condition)
+                params.append(value)
+        if query.types is not None:
+            where.append(f"m.type IN {marks(len(query.types))}" if query.types else "1 = 0")
+            params.extend(query.types)
+        if query.counted_only:
+            where.append(f"m.type NOT IN {_UNCOUNTED}")
+        order = "ASC" if query.ascending else "DESC"
+        sql = (
+            f"SELECT {rows.MESSAGE} FROM messages m WHERE {' AND '.join(where)}"
+            f" ORDER BY m.seq {order} LIMIT %s"
+        )
+        return [rows.message(row) for row in self._db.rows(sql, [*params, query.limit])]
+
+    def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
+        """Messages after the given seq of each session, oldest first, at most ``most`` each."""
+        found: list[Committed] = []
+        for session_id, seq in wanted:
+            sql = (
+                f"SELECT {rows.MESSAGE}, s.type, m.counted FROM messages m"
+                " JOIN sessions s ON s.id = m.session_id"
+                " WHERE m.session_id = %s AND m.seq > %s ORDER BY m.seq LIMIT %s"
+            )
+            for row in self._db.rows(sql, (session_id, seq, most)):
+                found.append(Committed(rows.message(row), row[-2], row[-1]))
+        return found
+
+    def edit(self, message: Message) -> None:
+        """Store the content and version of a changed card."""
+        text, structured = rows.content_columns(message.content)
+        sql = "UPDATE messages SET content = %s, structured = %s, version = %s WHERE id = %s"
+        self._db.later(sql, (text, structured, message.version, message.id))
+
+    def recall(self, message: Message, by: str | None, now: int) -> Message:
+        """Empty the content, keeping the original apart; the message as it is now."""
+        text, structured = rows.content_columns(message.content)
+        params: list[Any] = [message.id, message.session_id, text, structured, by, now]
+        self._db.later(
+            "INSERT INTO recalls (message_id, session_id, content, structured, recalled_by,"
+            f" recall_time) VALUES {marks(6)}",
+            params,
+        )
+        sql = "UPDATE messages SET recalled = 1, content = NULL, structured = 0 WHERE id = %s"
+        self._db.later(sql, (message.id,))
+        return replace(message, recalled=True, content=None)

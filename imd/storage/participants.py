@@ -1,0 +1,106 @@
+"""Members and their marks.
+
+Whoever changes a row here holds the session's lock (page 4.2), so marks and counters move
+together.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection, Sequence
+
+from imd.domain.participant import Avatar, Membership, Participant, Seat
+from imd.domain.session import Head
+from imd.storage import rows
+from imd.storage.engine import Connection, marks, values
+
+
+class Participants:
+    """SQL on ``participants``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def get(self, session_id: str, user_id: str) -> Membership | None:
+        sql = (
+            f"SELECT {rows.MEMBERSHIP} FROM participants p"
+            " WHERE p.session_id = %s AND p.participant_id = %s"
+        )
+        found = self._db.row(sql, (session_id, user_id))
+        return rows.membership(found) if found else None
+
+    def list(
+        self, session_id: str, ids: Collection[str] | None = None
+    ) -> builtins.list[Participant]:
+        """Members by id, ``online`` not filled in."""
+        only = f" AND p.participant_id IN {marks(len(ids))}" if ids is not None else ""
+        sql = (
+            f"SELECT {rows.PARTICIPANT} FROM participants p"
+            " LEFT JOIN users u ON u.id = p.participant_id"
+            f" WHERE p.session_id = %s{only} ORDER BY p.participant_id"
+        )
+        found = self._db.rows(sql, (session_id, *(ids or ())))
+        return [rows.participant(row) for row in found]
+
+    def avatars(self, session_id: str) -> builtins.list[Avatar]:
+        return [Avatar(p.participant_id, p.name, p.avatar) for p in self.list(session_id)]
+
+    def ids(self, session_id: str) -> builtins.list[str]:
+        sql = "SELECT participant_id FROM participants WHERE session_id = %s ORDER BY 1"
+        return [row[0] for row in self._db.rows(sql, (session_id,))]
+
+    def add(self, head: Head, seats: Sequence[Seat], now: int) -> builtins.list[str]:
+        """Add those who are no members, everything before read; the ids that were added."""
+        there = set(self.ids(head.id))
+        new = [seat for seat in seats if seat.user_id not in there]
+        if not new:
+            return []
+        fetched = head.last_timestamp if head.last_seq else now
+        sql = (
+            "INSERT INTO participants (session_id, participant_id, role, create_time,"
+            " last_fetch_time, read_seq, delivered_seq, read_counted) " + values(len(new), 8)
+        )
+        params: builtins.list[object] = []
+        for seat in new:
+            params += (head.id, seat.user_id, seat.role, now, fetched)
+            params += (head.last_seq, head.last_seq, head.counted)
+        self._db.run(sql, params)
+        return [seat.user_id for seat in new]
+
+    def set_role(self, session_id: str, user_ids: Collection[str], role: str) -> None:
+        sql = (
+            "UPDATE participants SET role = %s WHERE session_id = %s"
+            f" AND participant_id IN {marks(len(user_ids))}"
+        )
+        self._db.later(sql, (role, session_id, *user_ids))
+
+    def remove(self, session_id: str, user_ids: Collection[str]) -> builtins.list[str]:
+        """The ids that were members."""
+        sql = (
+            f"DELETE FROM participants WHERE session_id = %s"
+            f" AND participant_id IN {marks(len(user_ids))} RETURNING participant_id"
+        )
+        return [row[0] for row in self._db.rows(sql, (session_id, *user_ids))]
+
+    def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None:
+        sql = "UPDATE participants SET sticky = %s WHERE session_id = %s AND participant_id = %s"
+        self._db.later(sql, (int(sticky), session_id, user_id))
+
+    def share_session(self, one: str, other: str) -> bool:
+        sql = (
+            "SELECT 1 FROM participants a JOIN participants b ON b.session_id = a.session_id"
+            " AND b.participant_id = %s WHERE a.participant_id = %s LIMIT 1"
+        )
+        return self._db.row(sql, (other, one)) is not None
+
+    def audience(
+        self, session_ids: Collection[str], user_ids: Collection[str]
+    ) -> builtins.list[tuple[str, str, int]]:
+        """``(session_id, user_id, read_counted)`` for each of these users' memberships there."""
+        sql = (
+            "SELECT session_id, participant_id, read_counted FROM participants"
+            f" WHERE session_id IN {marks(len(session_ids))}"
+            f" AND participant_id IN {marks(len(user_ids))}"
+        )
+        found = self._db.rows(sql, (*session_ids, *user_ids))
+        return [(row[0], row[1], row[2]) for row in found]

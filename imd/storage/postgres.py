@@ -1,0 +1,158 @@
+"""PostgreSQL as imd uses it, through psycopg2.
+
+BEGIN travels with the first statement, and changes that nobody reads travel with COMMIT, so a
+grouped write takes three round trips. A connection that may be stuck is broken off by shutting
+its socket from another thread: no timeout of the server covers a frozen backend or a dead peer.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import psycopg2
+from psycopg2 import errorcodes, errors
+
+from imd.storage.engine import Broken, Collided, CommitUnknown, Duplicate, Refused, Row
+
+CONNECT_SECONDS = 3
+#: ms; the executor's deadline is the last word, these free the server's side
+STATEMENT_MS, LOCK_MS, IDLE_MS = 8_000, 3_000, 15_000
+_OPTIONS = (
+    f"-c search_path=im,public -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
+    f" -c idle_in_transaction_session_timeout={IDLE_MS}"
+)
+_BEGIN_WRITE = "BEGIN; "
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+#: classes of errors after which the connection is of no use: lost, shut down, no longer primary
+_LOST = ("08", "57P", "25006")
+
+
+class PostgresConnection:
+    """One connection; ``lock_free`` passes over rows that another transaction holds."""
+
+    lock: ClassVar[str] = " FOR UPDATE"
+    lock_free: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    row_locks: ClassVar[bool] = True
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._db = psycopg2.connect(
+                url,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="imd",
+                options=_OPTIONS,
+                keepalives=1,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=10_000,
+            )
+        except psycopg2.OperationalError as error:
+            raise Broken(f"cannot connect: {type(error).__name__}") from error
+        self._db.autocommit = True
+        self._cursor = self._db.cursor()
+        self._opening = ""
+        self._waiting: list[bytes] = []
+        self._open = False
+
+    def begin(self, *, write: bool) -> None:
+        self._opening = _BEGIN_WRITE if write else _BEGIN_READ
+        self._waiting.clear()
+
+    def commit(self) -> None:
+        if not self._open and not self._waiting:
+            self._opening = ""
+            return
+        text = (self._opening.encode() if not self._open else b"") + b"; ".join(
+            [*self._waiting, b"COMMIT"]
+        )
+        self._opening, self._open = "", False
+        self._waiting.clear()
+        try:
+            self._cursor.execute(text)
+        except psycopg2.Error as error:
+            found = _translated(error)
+            if isinstance(found, Broken):
+                raise CommitUnknown(str(found)) from error
+            self._open = True
+            raise found from error
+
+    def rollback(self) -> None:
+        self._waiting.clear()
+        self._opening = ""
+        if self._open:
+            self._open = False
+            try:
+                self._cursor.execute("ROLLBACK")
+            except psycopg2.Error as error:
+                raise Broken(type(error).__name__) from error
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self._execute(sql, params)
+        return self._cursor.fetchall()
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        self._execute(sql, params)
+        return self._cursor.fetchone()
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        self._execute(sql, params)
+        return self._cursor.rowcount
+
+    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
+        self._waiting.append(self._cursor.mogrify(sql, params))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def break_off(self) -> None:
+        try:
+            copy = socket.socket(fileno=os.dup(self._db.fileno()))
+        except (OSError, psycopg2.InterfaceError):
+            return  # closed already, which is what was wanted
+        try:
+            copy.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was first
+        finally:
+            copy.close()
+
+    def _execute(self, sql: str, params: Sequence[Any]) -> None:
+        text: bytes | str = sql
+        if params:
+            text = self._cursor.mogrify(sql, params)
+        if self._waiting:
+            tail = text.encode() if isinstance(text, str) else text
+            text = b"; ".join([*self._waiting, tail])
+            self._waiting.clear()
+        if self._opening:
+            head, self._opening = self._opening, ""
+            text = head + text if isinstance(text, str) else head.encode() + text
+            self._open = True
+        try:
+            self._cursor.execute(text)
+        except psycopg2.Error as error:
+            raise _translated(error) from error
+
+
+def _translated(error: psycopg2.Error) -> Exception:
+    """The engine's own error; text of the statement never goes along."""
+    code = error.pgcode or ""
+    said = f"{type(error).__name__} {code}".strip()
+    if isinstance(error, errors.UniqueViolation):
+        name = error.diag.constraint_name or ""
+        return Duplicate(name)
+    if isinstance(error, psycopg2.InterfaceError) or code.startswith(_LOST):
+        return Broken(said)
+    if code in (errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE):
+        return Collided(said)
+    if isinstance(error, psycopg2.OperationalError):
+        return Refused(said) if code else Broken(said)
+    if code in (errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE):
+        return Refused(said)
+    if not code and isinstance(error, psycopg2.DatabaseError) and "server closed" in str(error):
+        return Broken(said)
+    return error

@@ -1,0 +1,173 @@
+"""Sessions and a user's view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from imd.actions.ports import SessionQuery
+from imd.domain.session import Head, OwnSession, Session, unread
+from imd.storage import rows
+from imd.storage.engine import Connection, marks
+
+_LAST_JOIN = " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_message_seq"
+_SORT_TIME = "coalesce(s.last_message_time, s.create_time)"
+
+
+class Sessions:
+    """SQL on ``sessions``, joined to ``participants`` where it is a member who asks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def lock(self, session_id: str) -> Head | None:
+        """The head, locked until the transaction ends; None when there is no such session."""
+        sql = f"SELECT {rows.HEAD} FROM sessions s WHERE s.id = %s{self._db.lock}"
+        found = self._db.row(sql, (session_id,))
+        return rows.head(found) if found else None
+
+    def lock_free(self, session_ids: Sequence[str]) -> dict[str, Head]:
+        """The heads of those sessions that no other transaction holds, locked, in id order."""
+        sql = (
+            f"SELECT {rows.HEAD} FROM sessions s WHERE s.id IN {marks(len(session_ids))}"
+            f" ORDER BY s.id{self._db.lock_free}"
+        )
+        return {row[0]: rows.head(row) for row in self._db.rows(sql, session_ids)}
+
+    def existing(self, session_ids: Sequence[str]) -> set[str]:
+        """Which of these exist, locked by others or not."""
+        sql = f"SELECT id FROM sessions WHERE id IN {marks(len(session_ids))}"
+        return {row[0] for row in self._db.rows(sql, session_ids)}
+
+    def head(self, session_id: str) -> Head | None:
+        found = self._db.row(f"SELECT {rows.HEAD} FROM sessions s WHERE s.id = %s", (session_id,))
+        return rows.head(found) if found else None
+
+    def view(self, session_id: str) -> Session | None:
+        sql = f"SELECT {rows.SESSION}, {rows.LAST} FROM sessions s{_LAST_JOIN} WHERE s.id = %s"
+        found = self._db.row(sql, (session_id,))
+        return rows.session(found) if found else None
+
+    def own(self, session_id: str, user_id: str) -> OwnSession | None:
+        """None when there is no such session or the user is no member."""
+        sql = (
+            f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN} FROM sessions s"
+            f" JOIN participants p ON p.session_id = s.id AND p.participant_id = %s{_LAST_JOIN}"
+            " WHERE s.id = %s"
+        )
+        found = self._db.row(sql, (user_id, session_id))
+        return rows.own_session(found) if found else None
+
+    def page(
+        self,
+        query: SessionQuery,
+        after: tuple[int, int, str] | None,
+        limit: int,
+        sticky_first: bool,
+    ) -> list[tuple[OwnSession, tuple[int, int, str]]]:
+        """Rows with their sort keys ``(sticky, time, id)``, after the key ``after``."""
+        where, params = _conditions(query)
+        pinned = "p.sticky" if sticky_first else "0"
+        key = f"({pinned}, {_SORT_TIME}, s.id)"
+        if after is not None:
+            where += f" AND {key} < (%s, %s, %s)"
+            params.extend(after)
+        # The last message is looked up for the rows of the page only.
+        sql = (
+            f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN}, o.pinned, o.sorted FROM ("
+            f"SELECT s.id, {pinned} AS pinned, {_SORT_TIME} AS sorted"
+            f" FROM participants p JOIN sessions s ON s.id = p.session_id WHERE {where}"
+            " ORDER BY 2 DESC, 3 DESC, 1 DESC LIMIT %s) o"
+            " JOIN sessions s ON s.id = o.id"
+            f" JOIN participants p ON p.session_id = s.id AND p.participant_id = %s{_LAST_JOIN}"
+            " ORDER BY o.pinned DESC, o.sorted DESC, s.id DESC"
+        )
+        found = self._db.rows(sql, [*params, limit, query.user_id])
+        return [(rows.own_session(row), (row[23], row[24], row[0])) for row in found]
+
+    def count_by_type(self, query: SessionQuery) -> dict[int, int]:
+        where, params = _conditions(query)
+        sql = (
+            "SELECT s.type, count(*) FROM participants p JOIN sessions s ON s.id = p.session_id"
+            f" WHERE {where} GROUP BY s.type"
+        )
+        return {row[0]: row[1] for row in self._db.rows(sql, params)}
+
+    def with_members(self, type_: int, members: Sequence[str]) -> str | None:
+        """A session of this type with exactly these members, the oldest when there are several."""
+        sql = (
+            "SELECT p.session_id FROM participants p"
+            " JOIN sessions s ON s.id = p.session_id AND s.type = %s"
+            f" WHERE p.participant_id IN {marks(len(members))}"
+            " GROUP BY p.session_id HAVING count(*) = %s AND count(*) ="
+            " (SELECT count(*) FROM participants q WHERE q.session_id = p.session_id)"
+            " ORDER BY min(s.create_time), p.session_id LIMIT 1"
+        )
+        found = self._db.row(sql, (type_, *members, len(members)))
+        return found[0] if found else None
+
+    def insert(self, head: Head) -> bool:
+        """Make a session; False when the id is taken."""
+        sql = (
+            "INSERT INTO sessions (id, name, type, business_type, status, create_time,"
+            " last_timestamp, first_message_id) VALUES (%s, %s, %s, %s, %s, %s, 0, %s)"
+            " ON CONFLICT (id) DO NOTHING"
+        )
+        made = self._db.run(
+            sql,
+            (
+                head.id,
+                head.name,
+                head.type,
+                head.business_type,
+                head.status,
+                head.create_time,
+                head.first_message_id,
+            ),
+        )
+        return made == 1
+
+    def rename(self, session_id: str, name: str) -> None:
+        self._db.later("UPDATE sessions SET name = %s WHERE id = %s", (name, session_id))
+
+    def set_status(self, session_id: str, status: int) -> None:
+        self._db.later("UPDATE sessions SET status = %s WHERE id = %s", (status, session_id))
+
+    def set_topic(self, session_id: str, topic_id: str | None, status: int) -> None:
+        """Name the live topic, or none."""
+        sql = "UPDATE sessions SET current_topic_id = %s, status = %s WHERE id = %s"
+        self._db.later(sql, (topic_id, status, session_id))
+
+    def unread(self, user_id: str, only: Collection[str] | None = None) -> dict[str, int]:
+        """Unread by session, only where there is any; one look at each of the user's sessions."""
+        where, params = _conditions(SessionQuery(user_id, only=only))
+        sql = (
+            "SELECT s.id, s.counted, p.read_counted FROM participants p"
+            f" JOIN sessions s ON s.id = p.session_id WHERE {where} AND s.counted > p.read_counted"
+        )
+        return {row[0]: unread(row[1], row[2]) for row in self._db.rows(sql, params)}
+
+
+def _conditions(query: SessionQuery) -> tuple[str, list[Any]]:
+    """A WHERE clause over ``participants p`` and ``sessions s``, with its parameters."""
+    where = ["p.participant_id = %s"]
+    params: list[Any] = [query.user_id]
+
+    def among(column: str, wanted: Collection[Any]) -> None:
+        where.append(f"{column} IN {marks(len(wanted))}" if wanted else "1 = 0")
+        params.extend(wanted)
+
+    if query.types is not None:
+        among("s.type", query.types)
+    if query.only is not None:
+        among("s.id", query.only)
+    for column, value in (("business_type", query.business_type), ("status", query.status)):
+        if value is not None:
+            where.append(f"s.{column} = %s")
+            params.append(value)
+    if query.with_message:
+        where.append("s.last_message_time IS NOT NULL")
+    if query.since is not None:
+        where.append("s.last_message_time >= %s")
+        params.append(query.since)
+    return " AND ".join(where), params

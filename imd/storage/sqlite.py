@@ -1,0 +1,90 @@
+"""SQLite as imd uses it: WAL, synchronous=FULL, explicit transactions.
+
+A write begins with BEGIN IMMEDIATE, because a deferred one that reads first can fail at once when
+another writer comes in between. The store gives all writes to one thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from imd.storage.engine import Broken, Duplicate, Refused, Row
+
+BUSY_SECONDS = 5.0
+
+
+@lru_cache(maxsize=2048)
+def _translated(sql: str) -> str:
+    return sql.replace("%s", "?")
+
+
+class SqliteConnection:
+    """One connection to a database file; ``lock`` clauses are empty, see BEGIN IMMEDIATE."""
+
+    lock: ClassVar[str] = ""
+    lock_free: ClassVar[str] = ""
+    row_locks: ClassVar[bool] = False
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "temp_store = MEMORY",
+            ):
+                self._db.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error as error:
+            raise Broken(f"cannot open the database file: {error}") from error
+
+    def begin(self, *, write: bool) -> None:
+        self._execute("BEGIN IMMEDIATE" if write else "BEGIN", ())
+
+    def commit(self) -> None:
+        self._execute("COMMIT", ())
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._execute("ROLLBACK", ())
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        found: Row | None = self._execute(sql, params).fetchone()
+        return found
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        return self._execute(sql, params).rowcount
+
+    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
+        self._execute(sql, params)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def break_off(self) -> None:
+        self._db.interrupt()
+
+    def pragma(self, name: str) -> Any:
+        """The value of a setting, for the check of durability at start."""
+        found = self.row(f"PRAGMA {name}")
+        return found[0] if found else None
+
+    def _execute(self, sql: str, params: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(_translated(sql), params)
+        except sqlite3.IntegrityError as error:
+            raise Duplicate(str(error)) from error
+        except sqlite3.OperationalError as error:
+            raise Refused(str(error)) from error
+        except sqlite3.ProgrammingError as error:
+            if "closed" in str(error):
+                raise Broken(str(error)) from error
+            raise

@@ -1,0 +1,198 @@
+"""The open store: executors, writer and database port, started and closed together.
+
+The service room opens it and hands its two faces to the actions. On SQLite one thread does all
+the writing and others read; on PostgreSQL the grouping writer has a connection of its own, so
+that no slow list can hold up a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from imd.actions.ports import Clock, Committed
+from imd.domain.errors import Unavailable
+from imd.storage.engine import CommitUnknown, Connection, connector, is_sqlite
+from imd.storage.executor import Executor
+from imd.storage.schema import HEAD, SchemaError, version_of
+from imd.storage.transaction import Transaction, transact
+from imd.storage.writer import GroupingWriter
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """Implements the port ``Database`` over two executors, which may be one and the same."""
+
+    def __init__(self, readers: Executor, writers: Executor, epoch: str) -> None:
+        self._readers, self._writers, self.epoch = readers, writers, epoch
+
+    def read(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """Run ``work(transaction, …)`` on one snapshot."""
+
+        def run(connection: Connection) -> T:
+            return transact(connection, lambda tx: work(tx, *args, **kw), write=False)
+
+        return self._readers.run(run)
+
+    def write(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """Run ``work(transaction, …)`` and commit; it may run twice when a connection breaks.
+
+        Unavailable after an unknown outcome: each of imd's acts may be repeated.
+        """
+
+        def run(connection: Connection) -> T:
+            return transact(connection, lambda tx: work(tx, *args, **kw), write=True)
+
+        return self._writers.run(run).addErrback(_unknown)
+
+
+def _unknown(failure: Failure) -> Any:
+    if failure.check(CommitUnknown):
+        raise Unavailable("It is not known whether this was carried out; repeat it.")
+    return failure
+
+
+class Store:
+    """What :func:`open_store` gives: the two ports, a ping, and an end."""
+
+    def __init__(
+        self,
+        url: str,
+        database: Database,
+        writer: GroupingWriter,
+        executors: Sequence[Executor],
+    ) -> None:
+        self._url, self._executors = url, executors
+        self.database, self.writer = database, writer
+
+    def ping(self) -> Deferred[None]:
+        """Fails with Unavailable when the database does not answer."""
+
+        def look(transaction: Transaction) -> None:
+            transaction.connection.row("SELECT 1")
+
+        return self.database.read(look)
+
+    def unsafe_settings(self) -> Deferred[list[str]]:
+        """Settings of the database under which an acknowledged message could be lost."""
+        return self.database.read(_unsafe)
+
+    async def close(self, limit: float) -> None:
+        """Finish what waits and runs, at most ``limit`` seconds, and end the threads."""
+        idle = self.writer.idle()
+        idle.addTimeout(limit, self._executors[0].reactor, lambda *_: None)
+        await idle
+        await gatherResults([executor.close(limit) for executor in self._executors])
+
+
+async def open_store(
+    url: str,
+    *,
+    reactor: Any,
+    clock: Clock,
+    on_commit: Callable[[Sequence[Committed]], None],
+    pool: int = 4,
+    timeout: float = 10.0,
+    auto_migrate: bool = True,
+) -> Store:
+    """Open the database, bring its schema up to date, start the threads.
+
+    ``on_commit`` is called in the reactor after each commit of the writer. Raises SchemaError for
+    a schema that cannot be used, Broken when the database cannot be reached.
+    """
+    if is_sqlite(url):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    opening = ThreadPool(1, 1, name="open-store")
+    opening.start()
+    try:
+        epoch = await deferToThreadPool(reactor, opening, prepare, url, auto_migrate)
+    finally:
+        opening.stop()
+    connect = connector(url)
+
+    def lanes(name: str, threads: int, waiting: int = 200) -> Executor:
+        return Executor(
+            reactor, connect, name=name, threads=threads, waiting=waiting, timeout=timeout
+        )
+
+    writing = lanes("imd-writer", 1)
+    reading = lanes("imd-store", pool)
+    database = Database(reading, writing if is_sqlite(url) else reading, epoch)
+    writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
+    return Store(url, database, writer, (writing, reading))
+
+
+def prepare(url: str, auto_migrate: bool) -> str:
+    """Migrate where needed and allowed; the epoch of the store. Runs in a thread."""
+    with closing(connector(url)()) as connection:
+        version = transact(connection, lambda tx: version_of(tx.connection), write=False)
+    if version != HEAD:
+        if not auto_migrate:
+            raise SchemaError(
+                f"The database has schema {version or 'none'}, this program needs {HEAD}:"
+                " run `imdctl migrate`, or set database.auto_migrate."
+            )
+        from imd.storage.migrate import upgrade
+
+        upgrade(url)
+    with closing(connector(url)()) as connection:
+        return transact(connection, _epoch, write=False)
+
+
+def _epoch(transaction: Transaction) -> str:
+    found = transaction.connection.row("SELECT value FROM store WHERE name = 'epoch'")
+    if found is None:
+        raise SchemaError("The database names no epoch; its schema was not made by imd.")
+    return str(found[0])
+
+
+def _unsafe(transaction: Transaction) -> list[str]:
+    connection = transaction.connection
+    if connection.row_locks:
+        sql = (
+            "SELECT name, setting FROM pg_settings"
+            " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')"
+        )
+        return [f"{name} is {value}" for name, value in connection.rows(sql) if value == "off"]
+    journal = connection.row("PRAGMA journal_mode")
+    synchronous = connection.row("PRAGMA synchronous")
+    unsafe = []
+    if not journal or journal[0] != "wal":
+        unsafe.append("journal_mode is not WAL")
+    if not synchronous or synchronous[0] < 2:
+        unsafe.append("synchronous is below FULL")
+    return unsafe
+
+
+@contextmanager
+def sync_transaction(url: str, *, write: bool = True) -> Iterator[Transaction]:
+    """One transaction for a command line, committed at the end of the block.
+
+    The schema must be present; SchemaError says so otherwise.
+    """
+    with closing(connector(url)()) as connection:
+        connection.begin(write=False)
+        version = version_of(connection)
+        connection.rollback()
+        if version != HEAD:
+            raise SchemaError("The database is not prepared: run `imdctl migrate` first.")
+        connection.begin(write=write)
+        try:
+            yield Transaction(connection)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise

@@ -1,0 +1,74 @@
+"""One transaction: a connection with the stores that share it.
+
+:func:`transact` is the only place that begins, commits and rolls back (page 6, rule 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TypeVar
+
+from imd.storage.engine import Broken, CommitUnknown, Connection
+from imd.storage.keys import Keys
+from imd.storage.log import Log
+from imd.storage.messages import Messages
+from imd.storage.participants import Participants
+from imd.storage.sessions import Sessions
+from imd.storage.topics import Topics
+from imd.storage.users import Users
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """The stores of one open transaction; each is made when it is first asked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.connection)
+
+    @cached_property
+    def participants(self) -> Participants:
+        return Participants(self.connection)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self.connection)
+
+    @cached_property
+    def messages(self) -> Messages:
+        return Messages(self.connection)
+
+    @cached_property
+    def topics(self) -> Topics:
+        return Topics(self.connection)
+
+    @cached_property
+    def log(self) -> Log:
+        return Log(self.connection)
+
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self.connection)
+
+
+def transact(connection: Connection, work: Callable[[Transaction], T], *, write: bool) -> T:
+    """Run ``work`` in a transaction of its own and commit what it did.
+
+    Whatever ``work`` raises goes on after a rollback. CommitUnknown when the connection died in
+    the commit.
+    """
+    connection.begin(write=write)
+    try:
+        value = work(Transaction(connection))
+        connection.commit()
+    except (Broken, CommitUnknown):
+        raise
+    except BaseException:
+        connection.rollback()
+        raise
+    return value

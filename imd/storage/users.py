@@ -1,0 +1,133 @@
+"""The directory of people, their devices, and tokens that were given back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from imd.domain.user import ConsultTime, Device, User
+from imd.storage.engine import Connection, marks
+
+_USER = "id, kind, name, sex, birthdate, avatar, openid, team_code, title, last_active_time"
+_DEVICE = "user_id, client_id, platform, token, app_state, login_time"
+#: the columns that PUT may set; names come from here, never from a request
+_SETTABLE = ("kind", "name", "sex", "birthdate", "avatar", "openid", "team_code", "title")
+
+
+class Users:
+    """SQL on ``users``, ``devices`` and ``revoked_tokens``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def get(self, user_id: str) -> User | None:
+        """The entry, or a bare one for a mere participant; None for an unknown user."""
+        found = self._db.row(f"SELECT {_USER} FROM users WHERE id = %s", (user_id,))
+        sql = "SELECT count(*), max(active_time) FROM participants WHERE participant_id = %s"
+        places = self._db.row(sql, (user_id,))
+        acted = places[1] if places else None
+        if found is not None:
+            latest = max((t for t in (found[9], acted) if t is not None), default=None)
+            return replace(User(*found), last_active_time=latest)
+        if places and places[0]:
+            return User(user_id, None, None, None, None, None, None, None, None, acted)
+        return None
+
+    def put(self, user_id: str, fields: dict[str, Any], now: int) -> bool:
+        """Set these columns; True when the entry is new."""
+        made = self._db.run(
+            "INSERT INTO users (id, create_time) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING",
+            (user_id, now),
+        )
+        names = [name for name in _SETTABLE if name in fields]
+        if names:
+            sets = ", ".join(f"{name} = %s" for name in names)
+            params = [*(fields[name] for name in names), user_id]
+            self._db.run(f"UPDATE users SET {sets} WHERE id = %s", params)
+        return made == 1
+
+    def patients(self, user_ids: Collection[str]) -> set[str]:
+        """Which of these the directory calls patients."""
+        sql = f"SELECT id FROM users WHERE kind = 'patient' AND id IN {marks(len(user_ids))}"
+        return {row[0] for row in self._db.rows(sql, tuple(user_ids))}
+
+    def touch(self, user_id: str, now: int) -> None:
+        """The user did something outside any session."""
+        sql = "UPDATE users SET last_active_time = %s WHERE id = %s"
+        self._db.later(sql, (now, user_id))
+
+    def consult_time(self, user_id: str) -> ConsultTime:
+        """The three times of page 2.3, ``consult/time``."""
+        acted = self._db.row(
+            "SELECT max(p.active_time) FROM participants p WHERE p.participant_id = %s"
+            " AND EXISTS (SELECT 1 FROM topics t WHERE t.session_id = p.session_id)",
+            (user_id,),
+        )
+        started = self._db.row(
+            "SELECT max(t.create_time) FROM participants p"
+            " JOIN topics t ON t.session_id = p.session_id WHERE p.participant_id = %s",
+            (user_id,),
+        )
+        replied = self._db.row(
+            "SELECT max(p.reply_time) FROM participants p WHERE p.participant_id = %s", (user_id,)
+        )
+        return ConsultTime(
+            user_id,
+            acted[0] if acted else None,
+            started[0] if started else None,
+            replied[0] if replied else None,
+        )
+
+    # ---- devices
+
+    def register_device(self, device: Device) -> None:
+        """A device speaks for one user at a time: the newest login takes it over."""
+        self._db.run(
+            "DELETE FROM devices WHERE client_id = %s AND user_id <> %s",
+            (device.client_id, device.user_id),
+        )
+        self._db.run(
+            f"INSERT INTO devices ({_DEVICE}) VALUES {marks(6)}"
+            " ON CONFLICT (user_id, client_id) DO UPDATE SET platform = excluded.platform,"
+            " token = excluded.token, app_state = excluded.app_state,"
+            " login_time = excluded.login_time",
+            (
+                device.user_id,
+                device.client_id,
+                device.platform,
+                device.token,
+                device.app_state,
+                device.login_time,
+            ),
+        )
+
+    def forget_devices(self, user_id: str, client_id: str | None) -> None:
+        """That device, or all of the user's without ``client_id``."""
+        sql, params = "DELETE FROM devices WHERE user_id = %s", [user_id]
+        if client_id is not None:
+            sql += " AND client_id = %s"
+            params.append(client_id)
+        self._db.run(sql, params)
+
+    def newest_device(self, user_id: str, client_id: str | None = None) -> Device | None:
+        sql, params = f"SELECT {_DEVICE} FROM devices WHERE user_id = %s", [user_id]
+        if client_id is not None:
+            sql += " AND client_id = %s"
+            params.append(client_id)
+        found = self._db.row(sql + " ORDER BY login_time DESC, client_id DESC LIMIT 1", params)
+        return Device(*found) if found else None
+
+    def set_app_state(self, user_id: str, client_id: str, app_state: str) -> None:
+        sql = "UPDATE devices SET app_state = %s WHERE user_id = %s AND client_id = %s"
+        self._db.later(sql, (app_state, user_id, client_id))
+
+    # ---- tokens given back
+
+    def revoke(self, fingerprint: str, expires_at: int) -> None:
+        """Remember until its own end that a token is not valid any more."""
+        self._db.run(
+            "INSERT INTO revoked_tokens (fingerprint, expire_time) VALUES (%s, %s)"
+            " ON CONFLICT (fingerprint) DO NOTHING",
+            (fingerprint, expires_at),
+        )

@@ -1,0 +1,185 @@
+"""The grouping writer: concurrent sends and marks share transactions (page 4.2).
+
+Actions give it one wish at a time and wait; it commits whatever gathered while the former
+transaction was under way, so a batch never waits for company. A wish belongs to the writer, not
+to its caller: who hangs up only stops waiting. An unknown outcome is settled by looking for the
+message under the session's lock before anything is said. What is new is announced, in order,
+before the callers are answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imd.actions.ports import Clock, Committed, Posted
+from imd.domain.errors import ImError, Unavailable
+from imd.domain.message import Draft
+from imd.domain.participant import Mark, Marked
+from imd.storage.batch import Busy, Job, Result, carry_out
+from imd.storage.engine import CommitUnknown, Connection
+from imd.storage.executor import Executor
+from imd.storage.transaction import Transaction, transact
+
+#: the most wishes in one transaction, and the most that may wait
+MOST_BATCH, MOST_WAITING = 256, 20_000
+#: seconds before wishes of a session that another transaction holds are tried again
+PAUSE = 0.005
+#: seconds before a commit of unknown outcome is looked up
+SETTLE_PAUSE = 0.2
+
+_log = Logger()
+
+
+class _Waiting:
+    """A job, its deadline (reactor seconds), and the Deferred of whoever waits."""
+
+    __slots__ = ("deadline", "done", "job", "left")
+
+    def __init__(self, job: Job, deadline: float) -> None:
+        self.job, self.deadline = job, deadline
+        self.left = False
+        self.done: Deferred[Any] = Deferred(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        self.left = True
+
+    def settle(self, outcome: object) -> None:
+        if not self.left:
+            self.left = True
+            self.done.callback(Failure(outcome) if isinstance(outcome, ImError) else outcome)
+
+
+class GroupingWriter:
+    """Implements the port ``Writer`` over an executor of one lane.
+
+    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        executor: Executor,
+        clock: Clock,
+        announce: Callable[[Sequence[Committed]], None],
+        timeout: float = 10.0,
+    ) -> None:
+        self._reactor, self._executor, self._clock = reactor, executor, clock
+        self._announce, self._timeout = announce, timeout
+        self._waiting: deque[_Waiting] = deque()
+        self._under_way = False
+        self._idle: list[Deferred[None]] = []
+
+    def post(self, draft: Draft, origin: object = None) -> Deferred[Posted]:
+        """Store a message; fires when it is durable. Unavailable is safe to repeat with its key."""
+        return self._add(Job(draft, origin))
+
+    def mark(self, mark: Mark, named: bool = False) -> Deferred[Marked]:
+        """Move a member's marks; ``named`` when a service named the member (403, not 404)."""
+        return self._add(Job(mark, None, named))
+
+    def idle(self) -> Deferred[None]:
+        """Fires when nothing waits and nothing is under way."""
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        self._kick()
+        return done
+
+    def _add(self, job: Job) -> Deferred[Any]:
+        waiting = _Waiting(job, self._reactor.seconds() + self._timeout)
+        if len(self._waiting) >= MOST_WAITING:
+            waiting.settle(Unavailable("Too many messages are waiting to be stored."))
+        else:
+            self._waiting.append(waiting)
+            self._kick()
+        return waiting.done
+
+    def _kick(self) -> None:
+        if self._under_way:
+            return
+        now = self._reactor.seconds()
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < MOST_BATCH:
+            waiting = self._waiting.popleft()
+            if waiting.deadline <= now:
+                waiting.settle(Unavailable("The message could not be stored in time."))
+            else:
+                batch.append(waiting)
+        if not batch:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+            return
+        self._under_way = True
+        jobs = [waiting.job for waiting in batch]
+        now_ms = self._clock.now()
+
+        def work(connection: Connection) -> Result:
+            def inside(transaction: Transaction) -> Result:
+                return carry_out(transaction, jobs, now_ms)
+
+            return transact(connection, inside, write=True)
+
+        self._executor.run(work).addCallbacks(
+            self._done, self._failed, callbackArgs=(batch,), errbackArgs=(batch,)
+        ).addErrback(self._lost, batch)
+
+    def _done(self, result: Result, batch: list[_Waiting]) -> None:
+        self._under_way = False
+        if result.committed:
+            self._announce(result.committed)
+        busy: list[_Waiting] = []
+        for waiting, outcome in zip(batch, result.outcomes, strict=True):
+            if isinstance(outcome, Busy):
+                busy.append(waiting)
+            else:
+                waiting.settle(outcome)
+        if busy:
+            self._again(busy, PAUSE if len(busy) == len(batch) else 0.0)
+        else:
+            self._kick()
+
+    def _failed(self, failure: Failure, batch: list[_Waiting]) -> None:
+        self._under_way = False
+        if failure.check(CommitUnknown):
+            _log.warn("the outcome of a commit is unknown; {count} wishes", count=len(batch))
+            for waiting in batch:
+                waiting.job = waiting.job._replace(unsettled=isinstance(waiting.job.wish, Draft))
+            self._again(batch, SETTLE_PAUSE)
+            return
+        if not failure.check(ImError):
+            _log.failure("a batch of {count} failed", failure, count=len(batch))
+        doubtful = [waiting for waiting in batch if waiting.job.unsettled]
+        refusal = failure.value if failure.check(ImError) else Unavailable()
+        for waiting in batch:
+            if not waiting.job.unsettled:
+                waiting.settle(refusal)
+        if doubtful:
+            self._again(doubtful, SETTLE_PAUSE)
+        else:
+            self._kick()
+
+    def _lost(self, failure: Failure, batch: list[_Waiting]) -> None:
+        """Something here is wrong; nobody may wait for ever because of it."""
+        _log.failure("the writer failed after a batch of {count}", failure, count=len(batch))
+        for waiting in batch:
+            waiting.settle(Unavailable())
+        self._kick()
+
+    def _again(self, batch: list[_Waiting], pause: float) -> None:
+        """Put wishes back at the front, in their order, and go on after ``pause`` seconds."""
+        self._waiting.extendleft(reversed(batch))
+        if pause:
+            self._under_way = True
+            self._reactor.callLater(pause, self._resume)
+        else:
+            self._kick()
+
+    def _resume(self) -> None:
+        self._under_way = False
+        self._kick()
