@@ -16,7 +16,7 @@ from imd.domain.message import Draft, Message
 from imd.domain.participant import Avatar, Mark, Marked, Membership, Participant, Seat
 from imd.domain.rates import Rate
 from imd.domain.session import Head, OwnSession, Session
-from imd.domain.topic import Topic
+from imd.domain.topic import ListedTopic, Topic
 from imd.domain.user import ConsultTime, Device, User
 
 P = ParamSpec("P")
@@ -73,6 +73,21 @@ class MessageQuery(NamedTuple):
     counted_only: bool = False
     ascending: bool = False
     limit: int = 20
+
+
+class TopicQuery(NamedTuple):
+    """Which topics; None means any. ``user_id`` limits to sessions of which it is a member;
+    ``start`` is inclusive, ``end`` exclusive, both ms of creation."""
+
+    user_id: str | None = None
+    session_id: str | None = None
+    team_codes: Sequence[str] | None = None
+    types: Sequence[int] | None = None
+    status: int | None = None
+    reply: int | None = None
+    start: int | None = None
+    end: int | None = None
+    only: Collection[str] | None = None
 
 
 class SessionStore(Protocol):
@@ -186,11 +201,29 @@ class MessageStore(Protocol):
 class TopicStore(Protocol):
     def get(self, topic_id: str) -> Topic | None: ...
 
-    def last_of(self, session_id: str) -> Topic | None: ...
+    def last_of(self, session_id: str) -> Topic | None:
+        """The topic that was started last in the session."""
 
-    def insert(self, topic: Topic) -> None: ...
+    def insert(self, topic: Topic) -> bool:
+        """False when the id is taken."""
 
     def update(self, topic: Topic) -> None: ...
+
+    def entry_of(self, topic_id: str, user_id: str, since: int) -> Message | None:
+        """The user's newest TOPIC_INTO in the topic after ``since`` (ms)."""
+
+    def page(
+        self, query: TopicQuery, after: tuple[int, str] | None, limit: int
+    ) -> list[ListedTopic]:
+        """Newest first, after the key ``(create_time, id)``."""
+
+    def count(self, query: TopicQuery) -> dict[tuple[int, int], int]:
+        """How many topics by ``(status, reply)``."""
+
+    def count_by_team(self, query: TopicQuery) -> dict[str, int]: ...
+
+    def median_reply(self, query: TopicQuery) -> float | None:
+        """The median of reply time less creation, in ms, over answered topics."""
 
 
 class Log(Protocol):

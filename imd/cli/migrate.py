@@ -42,8 +42,6 @@ def _print_sql(line: Line, url: str, target: str) -> None:
 
 
 def _upgrade(line: Line, settings: Settings, target: str, dry_run: bool) -> None:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from imd.storage.migrate import current, upgrade
     from imd.storage.schema import KNOWN
 
@@ -55,7 +53,10 @@ def _upgrade(line: Line, settings: Settings, target: str, dry_run: bool) -> None
             missing = _missing(KNOWN, before, target)
             if missing and not dry_run:
                 upgrade(url, target)
-    except SQLAlchemyError as error:
+    except click.ClickException:
+        raise
+    except Exception as error:
+        # The migration library's and the drivers' own errors, which have no common root.
         raise CommandFailed(f"database: {one_line(error)}") from error
     value = {"from": before, "to": target, "steps": missing, "done": not dry_run}
     if not missing:

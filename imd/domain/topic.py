@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
+from imd.domain.message import LastMessage
 from imd.domain.message_types import SERVER_TYPES, counts
 from imd.domain.participant import is_doctor
 
@@ -46,6 +47,28 @@ class Topic:
     def answered_by(self, doctor: str, time: int, message_id: str) -> Topic:
         """The topic after its first answer; ``time`` in ms."""
         return replace(self, reply=1, reply_by=doctor, reply_time=time, reply_message_id=message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTopic(Topic):
+    """A topic as lists show it; ``unread`` is the viewer's, None where nobody is named."""
+
+    session_name: str | None
+    last_message: LastMessage | None
+    unread: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTopic(Topic):
+    """A topic as the answer to its end shows it."""
+
+    topic_id: str
+    ended: bool
+
+    @classmethod
+    def of(cls, topic: Topic) -> EndedTopic:
+        values = (getattr(topic, field.name) for field in fields(Topic))
+        return cls(*values, topic_id=topic.id, ended=topic.status == ENDED)
 
 
 def answers(type_: int, sender_id: str, kind: str | None, role: str | None, start_by: str) -> bool:

@@ -18,7 +18,6 @@ from imd.rest.schemas import (
     REFS,
     answer_example,
     answer_schemas,
-    path_schema,
     properties_of,
     query_schema,
 )
@@ -132,7 +131,7 @@ def _operation(row: Row, verb: str, names: dict[str, str]) -> Json:
         operation["x-scope"] = route.scope
         operation["x-rate"] = route.rate
     parameters = [
-        _parameter("path", names[field], field, path_schema(properties.pop(field)), True)
+        _parameter("path", names[field], field, query_schema(properties.pop(field)), True)
         for field in row.parameters
     ]
     if verb in WITH_BODY:

@@ -103,12 +103,6 @@ SESSIONS = (
           "Sessions with a message, newest first", errors=_AS_USER),
     Route("session_exists", ("GET",), f"{_SESSIONS}/isExist", s.SessionExists, (answers.Exists,),
           sessions.session_exists, READ, "Whether there is such a session"),
-    Route("count_all_unread", ("GET",), f"{_SESSIONS}/unread_message_count", m.CountAllUnread,
-          (answers.AllUnread,), sessions.count_all_unread, READ,
-          "Unread messages of a user by session", errors=_AS_USER),
-    Route("count_unread", ("GET",), f"{_SESSION}/unread_message_count", m.CountUnread,
-          (answers.Unread,), sessions.count_unread, READ,
-          "Unread messages of a user in one session", errors=_OF_SESSION),
 )  # fmt: skip
 
 MESSAGES = (
@@ -142,6 +136,12 @@ MESSAGES = (
     Route("list_topic_messages", ("GET",), f"{_SESSIONS}/topic/{{topic_id}}/messages",
           m.ListTopicMessages, (Page[Message],), messages.list_topic_messages, READ,
           "Messages of one topic", errors=(errors.TopicNotFound, errors.MessageNotFound)),
+    Route("count_all_unread", ("GET",), f"{_SESSIONS}/unread_message_count", m.CountAllUnread,
+          (answers.AllUnread,), messages.count_all_unread, READ,
+          "Unread messages of a user by session", errors=_AS_USER),
+    Route("count_unread", ("GET",), f"{_SESSION}/unread_message_count", m.CountUnread,
+          (answers.Unread,), messages.count_unread, READ,
+          "Unread messages of a user in one session", errors=_OF_SESSION),
 )  # fmt: skip
 
 TOPICS = (

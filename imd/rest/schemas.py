@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -68,14 +69,19 @@ def _hook(kind: type) -> Json:
 
 def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:
     """The required fields of a request model, and the schema of each field."""
-    _, components = msgspec.json.schema_components((model,), schema_hook=_hook)
-    schema = components[model.__name__]
+    schema = _schema(model)
     properties: dict[str, Json] = copy.deepcopy(schema["properties"])
     for name, found in properties.items():
         found["description"] = TERMS[name].meaning
         if found.get("default", 0) is None:
             del found["default"]
     return set(schema.get("required", ())) | _REQUIRED.get(model, frozenset()), properties
+
+
+@cache
+def _schema(model: type[Request]) -> Json:
+    _, components = msgspec.json.schema_components((model,), schema_hook=_hook)
+    return components[model.__name__]
 
 
 def query_schema(schema: Json) -> Json:
@@ -90,9 +96,6 @@ def query_schema(schema: Json) -> Json:
     if "enum" in schema:
         schema["enum"] = [value for value in schema["enum"] if value is not None]
     return schema
-
-
-path_schema = query_schema
 
 
 def answer_schemas(answers: Iterable[Any]) -> dict[str, Json]:
@@ -111,6 +114,7 @@ def answer_schemas(answers: Iterable[Any]) -> dict[str, Json]:
     return dict(components)
 
 
+@cache
 def answer_example(answers: tuple[Any, ...]) -> tuple[Json, Any]:
     """The schema of an answer that is one of these types, and an example of the first."""
     schemas, _ = msgspec.json.schema_components(

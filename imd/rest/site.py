@@ -19,7 +19,6 @@ from klein.resource import KleinResource
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException
@@ -56,7 +55,10 @@ class Matcher(KleinResource):
         super().__init__(app)
         self._dispatch = dispatch
 
-    def render(self, request: IRequest) -> object:  # type: ignore[override]
+    def render(self, request: Any) -> Any:
+        hosts = request.requestHeaders.getRawHeaders(b"Host") or ()
+        if not all(map(bytes.isascii, hosts)):
+            return _refusal(self._dispatch, BadRequest()).render(request)
         try:
             return super().render(request)
         except (HTTPException, UnicodeError):

@@ -7,9 +7,10 @@ know what is served there.
 from __future__ import annotations
 
 import ipaddress
+import re
+from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.endpoints import (
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -18,39 +19,41 @@ from twisted.internet.endpoints import (
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
-    IOpenSSLContextFactory,
     IProtocolFactory,
     IReactorTCP,
     IStreamServerEndpoint,
 )
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    PrivateCertificate,
+    TLSVersion,
+)
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from zope.interface import implementer
 
 from imd.config.settings import HttpSettings
 
 BACKLOG = 1024
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CannotServe(Exception):
     """The server cannot serve, and the message is the one line that says why."""
 
 
-@implementer(IOpenSSLContextFactory)
-class _Certificate:
-    """TLS 1.2 and later with a certificate chain and key from PEM files."""
-
-    def __init__(self, chain: str, key: str) -> None:
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-        context.use_certificate_chain_file(chain)
-        context.use_privatekey_file(key)
-        context.check_privatekey()
-        self._context = context
-
-    def getContext(self) -> SSL.Context:
-        """The one context, shared by all connections."""
-        return self._context
+def _certificate(chain_file: str, key_file: str) -> CertificateOptions:
+    """TLS 1.2 and later with a certificate, those that vouch for it, and its key."""
+    chain, key = Path(chain_file).read_bytes(), Path(key_file).read_bytes()
+    first, *others = _CERTIFICATE.findall(chain)
+    own = PrivateCertificate.loadPEM(first + b"\n" + key)  # type: ignore[no-untyped-call]
+    options = CertificateOptions(
+        privateKey=own.privateKey.original,
+        certificate=own.original,
+        extraCertChain=[Certificate.loadPEM(other).original for other in others],  # type: ignore[no-untyped-call]
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+    options.getContext()  # type: ignore[no-untyped-call]
+    return options
 
 
 def secured(site: IProtocolFactory, http: HttpSettings, clock: Any) -> IProtocolFactory:
@@ -61,12 +64,20 @@ def secured(site: IProtocolFactory, http: HttpSettings, clock: Any) -> IProtocol
     if http.tls_cert is None or http.tls_key is None:
         return site
     try:
-        certificate = _Certificate(http.tls_cert, http.tls_key)
-    except SSL.Error as error:
-        reason = error.args[0][0][-1] if error.args and error.args[0] else "not a PEM file"
+        certificate = _certificate(http.tls_cert, http.tls_key)
+    except Exception as error:
+        # Whatever it is (no PEM, another's key, a passphrase), the operator must look there.
         files = f"http.tls_cert {http.tls_cert} and http.tls_key {http.tls_key}"
-        raise CannotServe(f"{files} cannot be used: {reason}") from None
+        raise CannotServe(f"{files} cannot be used: {_reason(error)}") from None
     return TLSMemoryBIOFactory(certificate, False, site, clock)
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's errors are lists of (library, function, reason)."""
+    first = error.args[0] if error.args else ""
+    if isinstance(first, list) and first:
+        return str(first[0][-1])
+    return str(error) or type(error).__name__
 
 
 def _inherited(reactor: Any) -> IStreamServerEndpoint | None:

@@ -7,12 +7,13 @@ drift apart. Used by the stores only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from imd.domain.message import Card, Content, LastMessage, Message
 from imd.domain.participant import Membership, Participant
 from imd.domain.session import Head, OwnSession, Session, unread
-from imd.domain.topic import Topic
+from imd.domain.topic import ListedTopic, Topic
 
 MESSAGE = (
     "m.id, m.session_id, m.seq, m.topic_id, m.sender_id, m.sender_name, m.type, m.content,"
@@ -43,6 +44,8 @@ TOPIC = (
     " t.team_code, t.create_time, t.start_by, t.start_message_id, t.start_seq, t.reply_by,"
     " t.reply_time, t.reply_message_id, t.end_by, t.end_time, t.end_message_id, t.end_seq"
 )
+
+_TOPIC_FIELDS = [field.name for field in fields(Topic)]
 
 
 def content_of(text: str | None, structured: int) -> Content:
@@ -148,3 +151,15 @@ def participant(row: Sequence[Any]) -> Participant:
 def topic(row: Sequence[Any]) -> Topic:
     """A row of TOPIC."""
     return Topic(*row)
+
+
+def listed_topic(row: Sequence[Any]) -> ListedTopic:
+    """A row of TOPIC + LAST + session name, its running total and the viewer's."""
+    name, counted, read_counted = row[28:31]
+    shared: dict[str, Any] = dict(zip(_TOPIC_FIELDS, row, strict=False))
+    return ListedTopic(
+        **shared,
+        session_name=name,
+        last_message=last_message(row[20:28]),
+        unread=None if read_counted is None else unread(counted, read_counted),
+    )

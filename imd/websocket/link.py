@@ -8,19 +8,18 @@ It knows no WebSocket: frames go out through a :class:`Wire`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from msgspec import UNSET
-from twisted.logger import Logger
 
-from imd.actions.ports import House
 from imd.domain.caller import Caller
 from imd.domain.client_types import ClientType
 from imd.domain.errors import ImError, InvalidInput, RateLimited
+from imd.websocket.room import Method, Room, Wire
+from imd.websocket.states import IMPOSSIBLE, TABLE, Event, State
+from imd.websocket.turns import Turn, Turns
 from imd.wire.closing import REASONS, Close
-from imd.wire.codec import convert, encode
-from imd.wire.fields import Request
+from imd.wire.codec import convert
 from imd.wire.frames import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -34,15 +33,9 @@ from imd.wire.frames import (
     result_frame,
     text_frame,
 )
-from imd.websocket.states import IMPOSSIBLE, TABLE, Event, State
-from imd.websocket.turns import Turn, Turns
 
-# Seconds, counted in ticks of the sweep, so that a clock that jumps closes nobody.
-LOGIN_TIME = 10
-PING_EVERY = 25
-SILENCE = 60
-CLOSE_GRACE = 3
-SLOW_GRACE = 1
+# Ticks (seconds) that a close handshake may take, and that a peer which does not read is given.
+CLOSE_GRACE, SLOW_GRACE = 3, 1
 #: ms during which an expired token is still taken at login (page 2.1)
 LEEWAY = 30_000
 #: bad frames, or refusals for the rate, in a row that end a connection (pages 2.7 and 3.4)
@@ -53,66 +46,6 @@ MOST_WAITING, FEW_WAITING = 256, 128
 Write = Callable[[bytes], object]
 
 
-class Wire(Protocol):
-    """The connection below; nothing here raises."""
-
-    def put(self, frame: bytes) -> None:
-        """Send a ready frame, or queue what the socket does not take."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame; later frames are dropped."""
-
-    def abort(self) -> None:
-        """Drop the connection without waiting for anything."""
-
-    def ping(self) -> None: ...
-
-    def stop_reading(self) -> None: ...
-
-    def go_on_reading(self) -> None: ...
-
-
-class Admission(Protocol):
-    """Who is told what comes in and goes (:class:`imd.delivery.admission.Admission`)."""
-
-    def admit(self, link: Any) -> None: ...
-
-    def expect(self, link: Any, session_id: str) -> None: ...
-
-    def forsake(self, link: Any) -> None: ...
-
-    def depart(self, link: Any) -> None: ...
-
-    def settle(self, link: Any, after: int) -> None: ...
-
-    def welcome(self, link: Any, unread_total: int) -> None: ...
-
-    def leave(self, link: Any) -> None: ...
-
-
-class Method(NamedTuple):
-    """A row of the method table: what its params are, and what carries it out and answers."""
-
-    model: type[Request]
-    function: Callable[[Link, Turn], Any]
-    grouped: bool = False
-
-
-class Room:
-    """What all links of a process share."""
-
-    log = Logger()
-
-    def __init__(
-        self, house: House, admission: Admission, methods: dict[str, Method], random: Random
-    ) -> None:
-        self.house, self.admission, self.methods, self.random = house, admission, methods, random
-        #: seconds of the sweep, see :mod:`imd.websocket.factory`
-        self.tick = 0
-        #: logins are refused with this many ms to wait; None while they are taken
-        self.draining: int | None = None
-
-
 _NOBODY = Caller()
 
 
@@ -120,13 +53,15 @@ class Link:
     """A connection from its handshake to its end."""
 
     __slots__ = (
-        "bad", "caller", "client", "expires_at", "heard", "held", "pinged", "rated", "reading",
-        "room", "sends", "session_id", "since", "stalled", "state", "turns", "user_id", "wire",
-        "write",
+        "address", "bad", "caller", "client", "delay", "expires_at", "heard", "held", "pinged",
+        "rated", "reading", "room", "sends", "session_id", "since", "stalled", "state", "turns",
+        "user_id", "wire", "write",
     )  # fmt: skip
 
-    def __init__(self, room: Room, wire: Wire) -> None:
+    def __init__(self, room: Room, wire: Wire, address: str) -> None:
         self.room, self.wire = room, wire
+        #: where it comes from, which refused credentials are counted by; "" once logged in
+        self.address = address
         self.state = State.ANONYMOUS
         self.caller, self.client, self.user_id = _NOBODY, ClientType.PATIENT, ""
         #: where it is inside; what methods take for ``session_id`` by default
@@ -143,6 +78,8 @@ class Link:
         self.bad = self.rated = 0
         #: ticks: of the last frame, of the last ping, of the last change of state that is timed
         self.heard = self.pinged = self.since = room.tick
+        #: ms that a draining server asks it to wait
+        self.delay = 0
         #: ticks since when the peer does not read, and since when it is not read from
         self.stalled: int | None = None
         self.reading: int | None = None
@@ -166,6 +103,11 @@ class Link:
     def end(self, code: Close, delay: int = 0) -> None:
         """Close it; ``delay`` (ms) is what a draining server asks to wait."""
         self.fire(Event.END, code, delay)
+
+    @property
+    def is_gone(self) -> bool:
+        """Closing or closed: answers go nowhere."""
+        return self.state in _GONE
 
     # ---- the machine
 
@@ -201,14 +143,13 @@ class Link:
         if self.bad >= PATIENCE:
             self.end(Close.BAD_FRAMES)
 
-    def finish(self, delay: int) -> None:
+    def finish(self, code: Close, delay: int) -> None:
         """Answer what is in flight, begin nothing, then close."""
-        self.expires_at = None
-        self.since = delay
+        self.delay = delay
         if self.turns is not None:
             self.turns.clear()
         if self.turns is None:
-            self.fire(Event.IDLE, Close.DRAINING, delay)
+            self.fire(Event.IDLE, code, delay)
 
     def say_goodbye(self, code: Close, delay: int = 0) -> None:
         self.wire.close(code, REASONS[code].format(delay=delay))
@@ -216,6 +157,11 @@ class Link:
         hurry = CLOSE_GRACE - SLOW_GRACE if code is Close.SLOW_CONSUMER else 0
         self.withdraw()
         self.since -= hurry
+
+    def part(self) -> None:
+        """The connection is gone."""
+        self.withdraw()
+        self.room.closed(self)
 
     def withdraw(self) -> None:
         """It is closing or gone: nothing is delivered to it, nothing more is begun."""
@@ -267,7 +213,7 @@ class Link:
 
     def _queue(self, turn: Turn) -> None:
         if self.turns is None:
-            self.turns = Turns(self._blocked, self._idle)
+            self.turns = Turns(self, self._blocked, self._idle)
         turns = self.turns
         turns.add(turn)
         if len(turns) >= MOST_WAITING and self.reading is None:
@@ -281,7 +227,7 @@ class Link:
         self.turns = None
         self.relax()
         if self.state is State.DRAINING:
-            self.fire(Event.IDLE, Close.DRAINING, self.since)
+            self.fire(Event.IDLE, Close.DRAINING, self.delay)
 
     def relax(self) -> None:
         """A request is done: read on when few are left."""
@@ -328,20 +274,20 @@ class Link:
 
     def sweep(self, now: int) -> None:
         """A second has passed; ``now`` in ms is compared with the end of the token."""
-        tick = self.room.tick
+        tick, settings = self.room.tick, self.room.settings
         if self.state is State.CLOSING:
             if tick - self.since > CLOSE_GRACE:
                 self.wire.abort()
         elif self.state is State.ANONYMOUS:
-            if tick - self.since >= LOGIN_TIME:
+            if tick - self.since >= settings.login_timeout:
                 self.fire(Event.OVERDUE)
         elif self.expires_at is not None and now >= self.expires_at:
             self.end(Close.UNAUTHENTICATED)
-        elif self.stalled is not None and tick - self.stalled >= SILENCE:
+        elif self.stalled is not None and tick - self.stalled >= settings.peer_timeout:
             self.end(Close.SLOW_CONSUMER)
-        elif self.reading is None and tick - self.heard >= SILENCE:
+        elif self.reading is None and tick - self.heard >= settings.peer_timeout:
             self.wire.abort()
-        elif tick - self.pinged >= PING_EVERY:
+        elif tick - self.pinged >= settings.heartbeat:
             self.pinged = tick
             self.wire.ping()
 
@@ -366,5 +312,5 @@ _GONE = frozenset({State.CLOSING, State.CLOSED})
 _LOGIN_FIRST: dict[str, object] = {"code": "unauthenticated"}
 
 
-def _drop(frame: bytes) -> None:
+def _drop(late: object) -> None:
     """What comes too late."""

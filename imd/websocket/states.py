@@ -49,7 +49,7 @@ _Row = dict[Event, tuple[State, str]]
 
 def _row(state: State, **cells: tuple[State, str] | str) -> _Row:
     """A whole row; an event that is not named is impossible, a mere word stays in the state."""
-    row: _Row = {event: (state, IMPOSSIBLE) for event in Event}
+    row: _Row = dict.fromkeys(Event, (state, IMPOSSIBLE))
     for name, cell in cells.items():
         row[Event[name]] = (state, cell) if isinstance(cell, str) else cell
     return row
@@ -57,7 +57,7 @@ def _row(state: State, **cells: tuple[State, str] | str) -> _Row:
 
 _END = (_S.CLOSING, "say_goodbye")
 _BROKEN = (_S.CLOSING, "withdraw")
-_LOST = (_S.CLOSED, "withdraw")
+_LOST = (_S.CLOSED, "part")
 _LOGGED_IN: dict[str, tuple[State, str] | str] = {
     "LOGIN": "refuse_second_login",
     "REQUEST": "carry_out",
@@ -121,6 +121,6 @@ TABLE: dict[State, _Row] = {
         BROKEN=_BROKEN,
         LOST=_LOST,
     ),
-    _S.CLOSING: _row(_S.CLOSING, **{**_GOING, "LOST": (_S.CLOSED, NOTHING)}),
+    _S.CLOSING: _row(_S.CLOSING, **{**_GOING, "LOST": _LOST}),
     _S.CLOSED: _row(_S.CLOSED, **_GOING),
 }

@@ -9,8 +9,8 @@ while the peer does not read its answers. It knows neither methods nor JSON.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 
@@ -18,13 +18,13 @@ from imd.wire.frames import Call
 
 
 class Turn(NamedTuple):
-    """A request: ``work`` carries it out and answers; it raises nothing.
+    """A request: ``work`` carries it out for its link and answers; it raises nothing.
 
     A ``grouped`` one (a send) may overlap with its like; it tells :meth:`Turns.answered` itself.
     """
 
     call: Call
-    work: Callable[[Turn], Awaitable[None]]
+    work: Callable[[Any, Turn], Coroutine[Deferred[Any], Any, None]]
     grouped: bool
     params: object = None
 
@@ -32,10 +32,10 @@ class Turn(NamedTuple):
 class Turns:
     """``idle`` is called when everything has been answered; ``blocked`` says whether to wait."""
 
-    __slots__ = ("_blocked", "_idle", "_pause", "_queue", "_running", "outstanding")
+    __slots__ = ("_blocked", "_idle", "_link", "_pause", "_queue", "_running", "outstanding")
 
-    def __init__(self, blocked: Callable[[], bool], idle: Callable[[], None]) -> None:
-        self._blocked, self._idle = blocked, idle
+    def __init__(self, link: object, blocked: Callable[[], bool], idle: Callable[[], None]) -> None:
+        self._link, self._blocked, self._idle = link, blocked, idle
         self._queue: deque[Turn] = deque()
         #: grouped requests that are not answered yet
         self.outstanding = 0
@@ -79,9 +79,9 @@ class Turns:
             turn = self._queue.popleft()
             if turn.grouped:
                 self.outstanding += 1
-                Deferred.fromCoroutine(turn.work(turn))  # type: ignore[arg-type]
+                Deferred.fromCoroutine(turn.work(self._link, turn))
             else:
-                await turn.work(turn)
+                await turn.work(self._link, turn)
 
     def _rest(self, result: object) -> object:
         self._running = None

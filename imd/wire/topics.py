@@ -42,6 +42,15 @@ class FirstMessages(Listed):
         return super().parse(value)
 
 
+class FirstMessage(Request, frozen=True):
+    """One of the messages that open a topic."""
+
+    aliases = {"content_type": "type"}
+    type: int
+    content: Any = UNSET
+    sender_id: UserId | None = None
+
+
 class StartTopic(Request, frozen=True):
     session_id: SessionId
     topic_id: TopicId

@@ -1,0 +1,211 @@
+"""Autobahn's protocol, turned into a :class:`imd.websocket.link.Wire`: it only translates.
+
+The factory makes one for each handshake. Bytes become calls of the link, the link's frames become
+bytes; whatever fails in between is logged and ends the connection with 1011. It decides nothing:
+not who may connect, not what a frame means, not when a peer is too slow to keep.
+
+Autobahn and twisted.web leave things open that are closed here (../research: reliability 5,
+ecosystem 1, performance): the HTTP channel stays the transport's producer, so back-pressure never
+comes; every frame of a fan-out arms and disarms epoll; pongs are queued for a peer that does not
+read; options and the handshake's texts are copied into each connection.
+"""
+
+# Autobahn's methods have no annotations.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import txaio
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet.tcp import Connection
+from twisted.logger import Logger
+
+from imd.websocket.link import Link
+from imd.websocket.room import Room
+from imd.websocket.states import Event
+from imd.wire.closing import Close
+from imd.wire.frames import payload_of
+
+#: what Autobahn keeps of the handshake and nobody asks for afterwards
+_SPENT = (
+    "http_headers", "http_request_data", "http_request_host", "http_request_params",
+    "http_request_path", "http_request_uri", "http_response_data", "http_status_line",
+    "websocket_extensions", "websocket_origin", "websocket_protocols", "_wskey",
+)  # fmt: skip
+
+
+class SocketProtocol(WebSocketServerProtocol):
+    """One connection. Options are attributes of the class that the factory makes of this one."""
+
+    #: nothing is copied from the factory into each connection
+    CONFIG_ATTRS = ()
+    #: what Autobahn says of peers and headers is not for the log (page 6, rule 13)
+    log = txaio.make_logger(level="critical")
+    note = Logger()
+    transport: Any
+    message_data: Any
+    _perMessageCompress: Any
+
+    def __init__(self, room: Room, address: str, opened: Callable[[Link], None]) -> None:
+        super().__init__()
+        self._opened = opened
+        self._send: Callable[[bytes], int] | None = None
+        self.link = Link(room, self, address)
+
+    # ---- hooks of Autobahn
+
+    def onConnect(self, request: Any) -> str | None:
+        """The subprotocol, when it was offered (page 3)."""
+        return "imd.v2" if "imd.v2" in request.protocols else None
+
+    def onOpen(self) -> None:
+        try:
+            transport = self.transport
+            # twisted.web's channel is still the producer: free it, and take its place.
+            transport.unregisterProducer()
+            transport.registerProducer(self, True)
+            if isinstance(transport, Connection) and not transport.TLS:
+                self._send = transport.socket.send
+            for name in _SPENT:
+                self.__dict__.pop(name, None)
+            self._opened(self.link)
+        except Exception:
+            self._fail()
+
+    def onMessageEnd(self) -> None:
+        """As Autobahn's own, without its events for listeners, which cost a Deferred a frame."""
+        if not self.failedByMe:
+            payload = b"".join(self.message_data)
+            self.onMessage(payload, self.message_is_binary)
+        self.message_data = None
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        try:
+            if isBinary:
+                self.link.end(Close.BINARY)
+            else:
+                self.link.received(payload)
+        except Exception:
+            self._fail()
+
+    def onFrameEnd(self) -> bool | None:
+        """Any frame is a sign of life."""
+        self.link.heard = self.link.room.tick
+        return super().onFrameEnd()
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer, unless what waits for this peer is too much already."""
+        if self._has_room():
+            self.sendPong(payload)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self._send = None
+        try:
+            self.link.fire(Event.LOST)
+        except Exception:
+            self.note.failure("a lost connection was not cleaned up")
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        """Every close passes here: ours, Autobahn's (1002, 1007, 1009), and replies."""
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        self._send = None
+        try:
+            self.link.fire(Event.BROKEN)
+        except Exception:
+            self.note.failure("a closing connection was not cleaned up")
+
+    def dropConnection(self, abort: bool = False) -> None:
+        self._send = None
+        super().dropConnection(abort)
+
+    # ---- the transport's producer
+
+    def pauseProducing(self) -> None:
+        self.link.stall()
+
+    def resumeProducing(self) -> None:
+        try:
+            self.link.flow()
+        except Exception:
+            self._fail()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; onClose follows."""
+
+    # ---- Wire
+
+    def put(self, frame: bytes) -> None:
+        """Straight to the socket when nothing waits (12 us); else through the transport."""
+        transport = self.transport
+        send = self._send
+        if send is not None and not transport.dataBuffer and not transport._tempDataBuffer:
+            try:
+                sent = send(frame)
+            except OSError:
+                # Would block, or is broken: the transport finds out which.
+                sent = 0
+            if sent == len(frame):
+                return
+            transport.write(frame[sent:])
+        else:
+            self._put_slowly(frame)
+
+    def _put_slowly(self, frame: bytes) -> None:
+        if self.state != self.STATE_OPEN or not self._has_room():
+            return
+        if self._perMessageCompress is not None:
+            self.sendMessage(payload_of(frame), False)
+        else:
+            self.transport.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        # sendClose() refuses 1003 and 1011, which the contract wants.
+        self.sendCloseFrame(code, reason.encode()[:123])
+
+    def abort(self) -> None:
+        self.wasClean = False
+        self.wasNotCleanReason = "dropped"
+        self.dropConnection(abort=True)
+
+    def ping(self) -> None:
+        self.sendPing()
+
+    def stop_reading(self) -> None:
+        self.transport.pauseProducing()
+
+    def go_on_reading(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self.transport.resumeProducing()
+
+    # ----
+
+    def _has_room(self) -> bool:
+        """Whether the peer keeps up; one that does not is closed with 4408."""
+        if self._waiting() <= self.link.room.settings.buffer:
+            return True
+        self.link.end(Close.SLOW_CONSUMER)
+        return False
+
+    def _waiting(self) -> int:
+        """Bytes that the kernel has not taken yet; under TLS those that are encrypted already."""
+        transport = self.transport
+        if not hasattr(transport, "_tempDataLen"):
+            transport = getattr(transport, "transport", None)
+        if not hasattr(transport, "_tempDataLen"):
+            return 0
+        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return waiting
+
+    def _fail(self) -> None:
+        """A fault of the program: in the log, and the end of this connection only."""
+        self.note.failure("a connection failed")
+        try:
+            self.link.end(Close.FAILED)
+        except Exception:
+            self.note.failure("a failed connection was not closed")
+            self.abort()

@@ -1,0 +1,115 @@
+"""What all connections of a process share, and what a connection stands between.
+
+The factory makes one :class:`Room`; links and methods look into it. A link speaks down to a
+:class:`Wire` and sideways to an :class:`Admission`, which the service room brings. Nothing here
+acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from twisted.logger import Logger
+
+from imd.actions.ports import House
+from imd.websocket.turns import Turn
+from imd.wire.fields import Request
+
+#: carries a request out for a link, and answers
+Work = Callable[[Any, Turn], Coroutine[Any, Any, None]]
+
+
+class Wire(Protocol):
+    """The connection below; nothing here raises."""
+
+    def put(self, frame: bytes) -> None:
+        """Send a ready frame, or queue what the socket does not take."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame; later frames are dropped."""
+
+    def abort(self) -> None:
+        """Drop the connection without waiting for anything."""
+
+    def ping(self) -> None: ...
+
+    def stop_reading(self) -> None: ...
+
+    def go_on_reading(self) -> None: ...
+
+
+class Admission(Protocol):
+    """Who is told what comes in and goes (:class:`imd.delivery.admission.Admission`)."""
+
+    def admit(self, link: Any) -> None: ...
+
+    def expect(self, link: Any, session_id: str) -> None: ...
+
+    def forsake(self, link: Any) -> None: ...
+
+    def depart(self, link: Any) -> None: ...
+
+    def settle(self, link: Any, after: int) -> None: ...
+
+    def welcome(self, link: Any, unread_total: int) -> None: ...
+
+    def leave(self, link: Any) -> None: ...
+
+
+class Method(NamedTuple):
+    """A row of the method table: what its params are, and what carries it out and answers."""
+
+    model: type[Request]
+    function: Work
+    grouped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketSettings:
+    """What an operator may set (page 5.6); times in seconds, sizes in bytes."""
+
+    #: between the server's pings; what the login result calls ``heartbeat_ms``
+    heartbeat: float = 25.0
+    #: of silence until a peer is dropped, and of not reading until it is a slow consumer
+    peer_timeout: float = 60.0
+    #: until a connection that has not logged in is closed
+    login_timeout: float = 10.0
+    #: waiting to be written at which a peer is a slow consumer (``limits.socket_buffer``)
+    buffer: int = 1 << 20
+    #: the largest frame that is taken (``limits.body``)
+    frame: int = 256 * 1024
+    #: permessage-deflate, without context takeover
+    compression: bool = False
+    #: ``http.allowed_origins``, besides the server's own
+    allowed_origins: frozenset[str] = frozenset()
+
+
+class Room:
+    """What all links of a process share.
+
+    Times are counted in ``tick``, the seconds of one sweep (:mod:`imd.websocket.factory`), so that
+    a clock that jumps, or a process that slept, closes nobody.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        house: House,
+        admission: Admission,
+        methods: Mapping[str, Method],
+        settings: SocketSettings,
+    ) -> None:
+        self.house, self.admission, self.methods = house, admission, methods
+        self.settings = settings
+        self.tick = 0
+        #: whether the server says goodbye: no new connection is kept
+        self.draining = False
+        #: called when a link is closed, by whoever counts them
+        self.closed: Callable[[Any], None] = _nothing
+
+
+def _nothing(link: object) -> None:
+    """Nobody counts."""

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from imd.service.steady import Steady
+
+
+class Recorded:
+    """Log events of a block."""
+
+    def __enter__(self) -> list[dict]:
+        self.events: list[dict] = []
+        globalLogPublisher.addObserver(self.events.append)
+        return self.events
+
+    def __exit__(self, *_: object) -> None:
+        globalLogPublisher.removeObserver(self.events.append)
+
+
+def test_it_runs_again_and_again():
+    clock, runs = Clock(), []
+    steady = Steady("poll", 2.0, lambda: runs.append(clock.seconds()), clock)
+    steady.start()
+    clock.pump([1.0] * 7)
+    assert runs == [2.0, 4.0, 6.0]
+    steady.stop()
+    clock.advance(10)
+    assert len(runs) == 3 and clock.getDelayedCalls() == []
+
+
+def test_the_next_run_waits_for_the_former():
+    clock, runs = Clock(), []
+
+    async def work() -> None:
+        runs.append(Deferred())
+        await runs[-1]
+
+    steady = Steady("poll", 2.0, work, clock)
+    steady.start()
+    clock.pump([1.0] * 10)
+    assert len(runs) == 1
+    runs[0].callback(None)
+    clock.advance(1.9)
+    assert len(runs) == 1
+    clock.advance(0.1)
+    assert len(runs) == 2
+
+
+def test_it_survives_errors_and_logs_the_first_and_the_recovery():
+    clock, outcomes = Clock(), [OSError("away")] * 3 + [None]
+
+    def work() -> None:
+        outcome = outcomes.pop(0)
+        if outcome:
+            raise outcome
+
+    steady = Steady("poll", 1.0, work, clock)
+    steady.start()
+    with Recorded() as events:
+        clock.pump([1.0] * 4)
+    assert outcomes == []
+    assert [event["log_level"].name for event in events] == ["critical", "info"]
+    assert events[1]["failures"] == 3
+
+
+def test_stop_cancels_a_run_and_waits_for_its_end():
+    clock, ended = Clock(), []
+    inner: list[Deferred[None]] = []
+
+    async def work() -> None:
+        inner.append(Deferred())
+        try:
+            await inner[0]
+        finally:
+            ended.append(True)
+
+    steady = Steady("poll", 1.0, work, clock)
+    steady.start()
+    clock.advance(1)
+    with Recorded() as events:
+        done: list[object] = []
+        steady.stop().addBoth(done.append)
+    assert ended == [True] and done == [None] and events == []
+    clock.advance(10)
+    assert len(inner) == 1
