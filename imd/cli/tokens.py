@@ -73,7 +73,7 @@ def token(line: Line, user: str, role: str, ttl: int | None, sessions: tuple[str
     )
     try:
         made, expires_at = tokens.issue(
-            user, role, clock.now(), ttl=ttl, sid=list(sessions) or None
+            user, role, clock.now(), ttl=ttl, sid=sessions or None
         )
     except Forbidden:
         raise CommandFailed("auth.secret is not set, so tokens are made elsewhere") from None

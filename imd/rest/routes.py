@@ -6,13 +6,13 @@ what a path does starts here. Pages beside the API (2.8) are rows made in ``page
 
 from __future__ import annotations
 
-from imd.actions import messages, participants, sessions, topics, users
+from imd.actions import messages, participants, sessions, topic_lists, topics, users
 from imd.domain import errors
 from imd.domain.caller import ADMIN, READ, WRITE
 from imd.domain.message import Message
 from imd.domain.participant import Avatar, Participant
 from imd.domain.session import OwnSession, Session
-from imd.domain.topic import Topic
+from imd.domain.topic import EndedTopic, ListedTopic, Topic
 from imd.domain.user import ConsultTime, User
 from imd.rest import replies
 from imd.rest.table import Route
@@ -160,28 +160,28 @@ TOPICS = (
     Route("topic_ended", ("GET",), f"{_TOPIC}/ended", t.TopicEnded, (answers.TopicEnding,),
           topics.topic_ended, READ, "Whether a topic has ended",
           errors=(*_OF_SESSION, errors.TopicNotFound)),
-    Route("end_topic", ("PUT", "POST"), f"{_TOPIC}/ended", t.EndTopic, (answers.TopicEnding,),
+    Route("end_topic", ("PUT", "POST"), f"{_TOPIC}/ended", t.EndTopic, (EndedTopic,),
           topics.end_topic, WRITE, "End a topic", errors=(*_OF_SESSION, errors.TopicNotFound)),
     Route("enter_topic", ("PUT", "POST"), f"{_TOPIC}/into", t.EnterTopic, (Message,),
           topics.enter_topic, WRITE, "Tell the doctors that a user enters", replies.ENTERED,
           errors=(*_OF_SESSION, errors.TopicNotFound, errors.TopicEnded)),
-    Route("list_topics", ("GET",), f"{_SESSIONS}/topics", t.ListTopics, (Page[Topic],),
-          topics.list_topics, READ, "Topics of a user's sessions, newest first",
+    Route("list_topics", ("GET",), f"{_SESSIONS}/topics", t.ListTopics, (Page[ListedTopic],),
+          topic_lists.list_topics, READ, "Topics of a user's sessions, newest first",
           errors=(errors.ForbiddenUser, errors.SessionNotFound)),
     Route("list_health_topics", ("GET",), f"{_SESSIONS}/healthTopics", t.ListHealthTopics,
-          (Page[Topic],), topics.list_health_topics, READ, "Topics of health consults",
+          (Page[ListedTopic],), topic_lists.list_health_topics, READ, "Topics of health consults",
           errors=(errors.ForbiddenUser, errors.SessionNotFound)),
     Route("list_health_team_topics", ("GET",), f"{_SESSIONS}/healthTeamTopics",
-          t.ListHealthTeamTopics, (answers.Teams,), topics.list_health_team_topics, READ,
+          t.ListHealthTeamTopics, (answers.Teams,), topic_lists.list_health_team_topics, READ,
           "Topics of health consults by team", errors=_AS_USER),
     Route("list_topics_by_type", ("GET",), f"{_SESSIONS}/topicListByType", t.ListTopicsByType,
-          (Page[Topic],), topics.list_topics_by_type, READ, "Topics in one state",
+          (Page[ListedTopic],), topic_lists.list_topics_by_type, READ, "Topics in one state",
           errors=_AS_USER),
     Route("count_topics_by_type", ("GET",), f"{_SESSIONS}/topicListCountByType",
-          t.CountTopicsByType, (answers.StateCounts,), topics.count_topics_by_type, READ,
+          t.CountTopicsByType, (answers.StateCounts,), topic_lists.count_topics_by_type, READ,
           "How many topics are in each state", errors=_AS_USER),
     Route("count_topic_replies", ("GET",), f"{_SESSIONS}/topics/count/reply",
-          t.CountTopicReplies, (answers.ReplyCounts,), topics.count_topic_replies, READ,
+          t.CountTopicReplies, (answers.ReplyCounts,), topic_lists.count_topic_replies, READ,
           "How many topics were answered, and how fast", errors=_AS_USER),
 )  # fmt: skip
 

@@ -81,7 +81,8 @@ def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:
 @cache
 def _schema(model: type[Request]) -> Json:
     _, components = msgspec.json.schema_components((model,), schema_hook=_hook)
-    return components[model.__name__]
+    schema: Json = components[model.__name__]
+    return schema
 
 
 def query_schema(schema: Json) -> Json:

@@ -137,9 +137,14 @@ class Credentials:
             raise Unauthenticated()
         return found
 
-    def issue(self, user_id: str, role: str | None, now: int) -> tuple[str, int]:
-        """A new access token and its end in ms; InvalidInput without a role."""
-        return self._tokens.issue(user_id, role, now)
+    def issue(
+        self, user_id: str, role: str, now: int, sid: Collection[str] | None = None
+    ) -> tuple[str, int]:
+        """A new access token and its end in ms, limited to the sessions of ``sid``.
+
+        Forbidden when this server signs none.
+        """
+        return self._tokens.issue(user_id, role, now, sid)
 
     def revoke(self, fingerprint: str) -> None:
         """Refuse the token from now on in this process; the store tells the others."""

@@ -18,8 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from imd.service.health import Readiness
-
+#: seconds beyond the drain time for last answers and closing handshakes to arrive
+GRACE = 1.0
 _LOOK_EVERY = 0.02
 
 
@@ -27,12 +27,12 @@ _LOOK_EVERY = 0.02
 class Drain:
     """The parties of a farewell.
 
-    ``sockets`` closes all sockets within that many seconds and fires when none is left; ``idle``
-    fires when no request is in flight; ``close_idle`` closes connections as they fall silent and
-    ``connections`` counts those that are left.
+    ``refuse`` makes readiness and new requests say no; ``sockets`` closes all sockets within that
+    many seconds and fires when none is left; ``idle`` fires when no request is in flight;
+    ``close_idle`` closes connections as they fall silent, ``connections`` counts those left.
     """
 
-    readiness: Readiness
+    refuse: Callable[[], None]
     port: IListeningPort
     sockets: Callable[[float], Awaitable[Any] | None]
     idle: Callable[[], Awaitable[Any] | None]
@@ -44,9 +44,9 @@ class Drain:
     log = Logger()
 
     async def __call__(self) -> None:
-        """Carry it out; ends as soon as nobody is left, at the latest after ``seconds``."""
-        end = self.clock.seconds() + self.seconds
-        self.readiness.draining = True
+        """Carry it out; ends as soon as nobody is left, at the latest GRACE after ``seconds``."""
+        end = self.clock.seconds() + self.seconds + GRACE
+        self.refuse()
         await maybeDeferred(self.port.stopListening)
         self.log.info("draining: no new connections are taken")
         sockets = self._until(end, maybeDeferred(self.sockets, self.seconds), "sockets")

@@ -6,38 +6,46 @@ or frame means.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
+from imd import __version__
 from imd.actions.ports import House
 from imd.config import Settings
 from imd.delivery.admission import Admission
 from imd.rest.channel import HardenedSite
 from imd.rest.dispatch import Dispatch
 from imd.rest.framing import Limits
-from imd.rest.routes import ROUTES
+from imd.rest.pages import Check
+from imd.rest.peers import Peers
 from imd.rest.site import build_root
-from imd.rest.table import Table
-from imd.service.health import Readiness
-from imd.websocket.factory import build_sockets
+from imd.websocket.factory import Sockets
+from imd.websocket.room import SocketSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The site, and what its farewell needs; see :class:`imd.service.drain.Drain`."""
+    """The site and its two halves, which a farewell needs (:class:`imd.service.drain.Drain`)."""
 
     site: HardenedSite
-    idle: Callable[[], Awaitable[Any]]
-    close_idle: Callable[[], None]
-    close_sockets: Callable[[float], Awaitable[Any] | None]
-    connections: Callable[[], int]
+    dispatch: Dispatch
+    sockets: Sockets
+
+    def refuse(self) -> None:
+        """Let readiness and new requests say no from now on."""
+        self.dispatch.draining = True
 
 
 def build_front(
-    settings: Settings, reactor: Any, house: House, admission: Admission, readiness: Readiness
+    settings: Settings,
+    reactor: Any,
+    house: House,
+    admission: Admission,
+    checks: Mapping[str, Check],
 ) -> Front:
-    """The site of this process."""
+    """The site of this process; ``checks`` say by name whether it is ready."""
     http, limits = settings.http, settings.limits
     dispatch = Dispatch(
         house,
@@ -47,12 +55,36 @@ def build_front(
         trusted_proxies=http.trusted_proxies,
         body_limit=limits.body,
     )
-    sockets = build_sockets(settings, reactor, house, admission)
-    root = build_root(dispatch, Table(ROUTES), leaves={b"ws": sockets.resource})
+    peers = Peers(http.trusted_proxies)
+    sockets = Sockets(
+        house,
+        admission,
+        socket_settings(settings),
+        reactor,
+        random=Random(),
+        is_secure=peers.is_secure,
+        client_address=peers.client,
+    )
+    root = build_root(
+        dispatch,
+        clock=reactor,
+        version=__version__,
+        checks=checks,
+        leaves={b"ws": sockets.resource},
+    )
     site = HardenedSite(root, Limits(body=limits.body), reactor=reactor)
+    return Front(site, dispatch, sockets)
 
-    def close_idle() -> None:
-        dispatch.draining = True
-        site.drain()
 
-    return Front(site, dispatch.idle, close_idle, sockets.drain, lambda: len(site.channels))
+def socket_settings(settings: Settings) -> SocketSettings:
+    """What the socket room needs of the settings."""
+    socket = settings.websocket
+    return SocketSettings(
+        heartbeat=socket.heartbeat,
+        peer_timeout=socket.peer_timeout,
+        login_timeout=socket.login_timeout,
+        buffer=settings.limits.socket_buffer,
+        frame=settings.limits.body,
+        compression=socket.compression,
+        allowed_origins=frozenset(settings.http.allowed_origins),
+    )

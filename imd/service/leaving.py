@@ -26,7 +26,8 @@ def say(line: str) -> None:
     """One line for the operator on the real stderr, which twistd turns into a log otherwise."""
     stderr = sys.__stderr__
     if stderr is not None:
-        print(line, file=stderr, flush=True)
+        stderr.write(f"{line}\n")
+        stderr.flush()
 
 
 def stop(reactor: IReactorCore) -> None:

@@ -45,14 +45,14 @@ def _certificate(chain_file: str, key_file: str) -> CertificateOptions:
     """TLS 1.2 and later with a certificate, those that vouch for it, and its key."""
     chain, key = Path(chain_file).read_bytes(), Path(key_file).read_bytes()
     first, *others = _CERTIFICATE.findall(chain)
-    own = PrivateCertificate.loadPEM(first + b"\n" + key)  # type: ignore[no-untyped-call]
+    own = PrivateCertificate.loadPEM(first + b"\n" + key)
     options = CertificateOptions(
         privateKey=own.privateKey.original,
         certificate=own.original,
-        extraCertChain=[Certificate.loadPEM(other).original for other in others],  # type: ignore[no-untyped-call]
+        extraCertChain=[Certificate.loadPEM(other).original for other in others],
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
-    options.getContext()  # type: ignore[no-untyped-call]
+    options.getContext()
     return options
 
 

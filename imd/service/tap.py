@@ -120,6 +120,6 @@ def _observer(options: Options, settings: Settings) -> ILogObserver | None:
 def _log_file(name: str | None, foreground: bool) -> TextIO:
     if name == "-" or (foreground and not name):
         return sys.stdout
-    file: Any = LogFile.fromFullPath(name or "twistd.log")  # type: ignore[no-untyped-call]
+    file: Any = LogFile.fromFullPath(name or "twistd.log")
     text: TextIO = file
     return text

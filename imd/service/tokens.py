@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -259,15 +259,15 @@ class Tokens:
     def issue(
         self,
         user_id: str,
-        role: str | None,
+        role: str,
         now: int,
+        sid: Collection[str] | None = None,
         *,
         ttl: int | None = None,
-        sid: list[str] | None = None,
     ) -> tuple[str, int]:
         """A new HS256 token and the end of its life in ms; ``now`` in ms, ``ttl`` in seconds.
 
-        ``sid`` limits it to those sessions. InvalidInput without a role, Forbidden when no secret
+        ``sid`` limits it to those sessions. InvalidInput for another role, Forbidden when no secret
         is configured: then tokens come from elsewhere (page 2.1).
         """
         if self._secret is None:
@@ -286,7 +286,7 @@ class Tokens:
         if self._audience is not None:
             claims["aud"] = self._audience
         if sid is not None:
-            claims["sid"] = list(sid)
+            claims["sid"] = sorted(sid)
         return _signed({"alg": "HS256", "typ": "JWT"}, claims, self._secret), expires * 1000
 
 

@@ -24,10 +24,16 @@ from imd.delivery.presence import LocalPresence
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.clock import SystemClock
-from imd.service.credentials import POLL_SECONDS, PURGE_SECONDS, Credentials, purge, read_snapshot
-from imd.service.drain import Drain
+from imd.service.credentials import (
+    POLL_SECONDS,
+    PURGE_SECONDS,
+    Credentials,
+    Snapshot,
+    purge,
+    read_snapshot,
+)
+from imd.service.drain import GRACE, Drain
 from imd.service.front import build_front
-from imd.service.health import Readiness
 from imd.service.ids import NewIds
 from imd.service.listening import CannotServe, open_port, port_number
 from imd.service.notify import ALIVE, READY, STOPPING, Systemd
@@ -39,9 +45,8 @@ from imd.storage.store import Store, open_store
 
 log = Logger()
 
-#: seconds that each step of a stop may take; without the drain, the sum stays below 5 (page 4.6)
-_DRAIN_MARGIN: Final = 0.5
-_STORE_LIMIT: Final = 2.0
+#: seconds that each step of a stop may take; after the drain, the sum stays below 5 (page 4.6)
+_STORE_LIMIT: Final = 1.5
 _STORE_MARGIN: Final = 0.5
 _AT_ONCE: Final = 0.2
 
@@ -74,20 +79,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     steps.add("courier", courier.stop, _AT_ONCE)
     admission = Admission(registry, courier.feeds, courier.badges)
 
-    credentials = Credentials(
-        tokens_of(settings, clock),
-        lambda: store.database.read(read_snapshot, clock.now()),
-        trusted=settings.auth.mode == "trusted",
-        on_revoked=courier.revoked,
-    )
-    await credentials.refresh()
-
-    def forget() -> Awaitable[None]:
-        return store.database.write(purge, clock.now())
-
-    repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
-    repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
-
+    credentials = await keep_door(settings, reactor, steps, store, courier)
     house = House(
         db=store.database,
         writer=store.writer,
@@ -99,23 +91,48 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    readiness = Readiness({"database": store.ping}, reactor)
-    front = build_front(settings, reactor, house, admission, readiness)
+    front = build_front(settings, reactor, house, admission, {"database": answers(store.ping)})
+    front.sockets.start()
+    steps.add("sockets", front.sockets.stop, _AT_ONCE)
 
     port = await open_port(reactor, http, front.site)
     drain = Drain(
-        readiness=readiness,
+        refuse=front.refuse,
         port=port,
-        sockets=front.close_sockets,
-        idle=front.idle,
-        close_idle=front.close_idle,
-        connections=front.connections,
+        sockets=front.sockets.drain,
+        idle=front.dispatch.idle,
+        close_idle=front.site.drain,
+        connections=lambda: len(front.site.channels),
         seconds=http.drain,
         clock=reactor,
     )
-    steps.add("drain", drain, http.drain + _DRAIN_MARGIN)
+    steps.add("drain", drain, http.drain + GRACE + _AT_ONCE)
     announce(settings, port_number(port))
     watch(steps, reactor, Systemd(os.environ))
+
+
+async def keep_door(
+    settings: Settings, reactor: Any, steps: Steps, store: Store, courier: Courier
+) -> Credentials:
+    """Credentials that follow the store, and the store's old revocations forgotten."""
+    clock = SystemClock()
+
+    def look() -> Awaitable[Snapshot]:
+        return store.database.read(read_snapshot, clock.now())
+
+    def forget() -> Awaitable[None]:
+        return store.database.write(purge, clock.now())
+
+    credentials = Credentials(
+        tokens_of(settings, clock),
+        look,
+        trusted=settings.auth.mode == "trusted",
+        on_revoked=courier.revoked,
+    )
+    await credentials.refresh()
+    repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
+    repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
+    return credentials
 
 
 # ---- the parts that settings decide
@@ -177,6 +194,16 @@ def repeat(
     steady = Steady(name, every, work, reactor)
     steady.start()
     steps.add(name, steady.stop, _AT_ONCE)
+
+
+def answers(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
+    """A readiness check: good when ``ping`` comes back, bad when it raises."""
+
+    async def check() -> bool:
+        await ping()
+        return True
+
+    return check
 
 
 def announce(settings: Settings, port: int) -> None:

@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import txaio
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from txaio.tx import make_logger
 
 from imd.websocket.link import Link
 from imd.websocket.room import Room
@@ -41,9 +41,9 @@ class SocketProtocol(WebSocketServerProtocol):
     """One connection. Options are attributes of the class that the factory makes of this one."""
 
     #: nothing is copied from the factory into each connection
-    CONFIG_ATTRS = ()
+    CONFIG_ATTRS = []
     #: what Autobahn says of peers and headers is not for the log (page 6, rule 13)
-    log = txaio.make_logger(level="critical")
+    log = make_logger(level="critical")
     note = Logger()
     transport: Any
     message_data: Any
@@ -52,7 +52,7 @@ class SocketProtocol(WebSocketServerProtocol):
     def __init__(self, room: Room, address: str, opened: Callable[[Link], None]) -> None:
         super().__init__()
         self._opened = opened
-        self._send: Callable[[bytes], int] | None = None
+        self._straight: Callable[[bytes], int] | None = None
         self.link = Link(room, self, address)
 
     # ---- hooks of Autobahn
@@ -68,7 +68,7 @@ class SocketProtocol(WebSocketServerProtocol):
             transport.unregisterProducer()
             transport.registerProducer(self, True)
             if isinstance(transport, Connection) and not transport.TLS:
-                self._send = transport.socket.send
+                self._straight = transport.socket.send
             for name in _SPENT:
                 self.__dict__.pop(name, None)
             self._opened(self.link)
@@ -102,7 +102,7 @@ class SocketProtocol(WebSocketServerProtocol):
             self.sendPong(payload)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self._send = None
+        self._straight = None
         try:
             self.link.fire(Event.LOST)
         except Exception:
@@ -113,14 +113,14 @@ class SocketProtocol(WebSocketServerProtocol):
     ) -> None:
         """Every close passes here: ours, Autobahn's (1002, 1007, 1009), and replies."""
         super().sendCloseFrame(code, reasonUtf8, isReply)
-        self._send = None
+        self._straight = None
         try:
             self.link.fire(Event.BROKEN)
         except Exception:
             self.note.failure("a closing connection was not cleaned up")
 
     def dropConnection(self, abort: bool = False) -> None:
-        self._send = None
+        self._straight = None
         super().dropConnection(abort)
 
     # ---- the transport's producer
@@ -142,7 +142,7 @@ class SocketProtocol(WebSocketServerProtocol):
     def put(self, frame: bytes) -> None:
         """Straight to the socket when nothing waits (12 us); else through the transport."""
         transport = self.transport
-        send = self._send
+        send = self._straight
         if send is not None and not transport.dataBuffer and not transport._tempDataBuffer:
             try:
                 sent = send(frame)

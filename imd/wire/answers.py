@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
+
+from imd.domain.topic import ListedTopic
 
 T = TypeVar("T")
 
@@ -110,7 +112,7 @@ class ReplyCounts(Answer, frozen=True):
 class TeamTopics(Answer, frozen=True):
     team_code: str
     count: int
-    items: list[Any]
+    items: list[ListedTopic]
 
 
 class Teams(Answer, frozen=True):

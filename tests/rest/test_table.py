@@ -54,7 +54,7 @@ def test_a_wrong_row_fails_at_once(wrong, said):
 def test_two_rows_may_not_have_one_name_or_one_verb_of_a_path():
     with pytest.raises(TableError, match="two rows"):
         Table([ONE, replace(ONE, path="/other/{session_id}")])
-    with pytest.raises(TableError, match="GET /api/v2/sessions/.*: get_session, other"):
+    with pytest.raises(TableError, match=r"GET /api/v2/sessions/.*: get_session, other"):
         Table([ONE, replace(ONE, name="other")])
 
 
@@ -195,12 +195,11 @@ def test_bad_utf8_in_a_path_is_400(world, target):
     world.connect().get(target).problem(400, "bad_request")
 
 
-def test_a_strange_host_or_method_is_no_crash(world):
+def test_a_strange_host_is_no_crash(world):
     for head in (
         b"GET /api/v2/sessions HTTP/1.1\r\nHost: a..b\r\n\r\n",
         b"GET /api/v2/sessions HTTP/1.1\r\nHost: \xff\r\n\r\n",
         b"GET /api/v2/sessions HTTP/1.1\r\nHost: " + b"a" * 99 + b".b\r\n\r\n",
-        b"GE\xff /api/v2/sessions HTTP/1.1\r\nHost: a\r\n\r\n",
     ):
         line = world.connect()
         line.send(head)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from itertools import count
+from typing import Any
+
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
 
 from imd.storage.keys import KeyRow
 
@@ -59,3 +63,21 @@ class FakeKeys:
 
     def purge_tokens(self, now: int) -> None:
         self.revoked = {one: end for one, end in self.revoked.items() if end > now}
+
+
+@implementer(ILogObserver)
+class Recorded:
+    """The log events of a block."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+
+    def __enter__(self) -> list[dict[str, Any]]:
+        globalLogPublisher.addObserver(self)
+        return self.events
+
+    def __exit__(self, *_: object) -> None:
+        globalLogPublisher.removeObserver(self)

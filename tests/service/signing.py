@@ -24,11 +24,9 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def pem(key: Any) -> str:
-    return (
-        key.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode()
-    )
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    made: bytes = key.public_key().public_bytes(serialization.Encoding.PEM, form)
+    return made.decode()
 
 
 def b64(data: bytes) -> str:

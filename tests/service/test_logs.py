@@ -113,7 +113,7 @@ def test_an_event_of_old_code_is_no_leak():
     event: dict[str, Any] = {"log_level": LogLevel.critical, "log_namespace": "log_legacy"}
     event |= {"isError": 1, "failure": raised(ValueError("words"))}
     event |= {"why": "old", "log_text": "Traceback: words", "log_format": "{log_text}"}
-    log.observer(event)  # type: ignore[attr-defined]
+    log.observer(event)
     assert "words" not in file.getvalue()
     assert json.loads(file.getvalue())["message"] == "old"
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from imd.service.ordered import OrderedService, Steps
-from tests.service.test_steady import Recorded
+from tests.service.fakes import Recorded
 
 
 class House:
@@ -17,15 +19,15 @@ class House:
         self.clock = Clock()
         self.did: list[str] = []
         self.failures: list[Failure] = []
-        self.starts = {name: Deferred() for name in self.names}
-        self.stops = {name: Deferred() for name in self.names}
+        self.starts: dict[str, Deferred[None]] = {name: Deferred() for name in self.names}
+        self.stops: dict[str, Deferred[None]] = {name: Deferred() for name in self.names}
         self.service = OrderedService(self.start, self.clock, self.failures.append)
 
     async def start(self, steps: Steps) -> None:
         for name in self.names:
             self.did.append(f"start {name}")
             await self.starts[name]
-            steps.add(name, lambda name=name: self.stop(name), 2.0)
+            steps.add(name, partial(self.stop, name), 2.0)
 
     def stop(self, name: str) -> Deferred[None]:
         self.did.append(f"stop {name}")

@@ -2,21 +2,9 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from imd.service.steady import Steady
-
-
-class Recorded:
-    """Log events of a block."""
-
-    def __enter__(self) -> list[dict]:
-        self.events: list[dict] = []
-        globalLogPublisher.addObserver(self.events.append)
-        return self.events
-
-    def __exit__(self, *_: object) -> None:
-        globalLogPublisher.removeObserver(self.events.append)
+from tests.service.fakes import Recorded
 
 
 def test_it_runs_again_and_again():
