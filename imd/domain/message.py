@@ -20,11 +20,25 @@ from imd.domain.errors import (
 from imd.domain.message_types import MessageType, editable
 
 
-@dataclass(frozen=True, slots=True)
 class Card:
-    """A structured content, as the JSON text that stands for it."""
+    """A structured content, as the JSON text that stands for it.
 
-    text: str
+    No dataclass, because the codec would write one as an object with a field ``text``.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Card) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Card({len(self.text)} characters)"
 
 
 #: a string, a card, or nothing (recalled)

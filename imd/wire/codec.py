@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from imd.domain.errors import BadJson, BadRequest, FieldError, InvalidInput
+from imd.domain.ids import Id
 from imd.domain.message import Card
 from imd.wire.fields import Listed, Request
 
@@ -205,6 +206,8 @@ def _field_error(text: str) -> FieldError:
 def _write_custom(value: Any) -> Any:
     if isinstance(value, Card):
         return msgspec.Raw(value.text.encode())
+    if isinstance(value, str):  # an Id: msgspec writes no subclass of str by itself
+        return str(value)
     raise TypeError(f"no writer for {type(value)}")
 
 

@@ -41,9 +41,7 @@ class FakeLink:
     @property
     def seqs(self) -> list[int]:
         """The seqs of the stream, one's own results included."""
-        return [
-            params["seq"] for method, params in self.told() if method in ("message", "result")
-        ]
+        return [params["seq"] for method, params in self.told() if method in ("message", "result")]
 
 
 class FakeOrigin:

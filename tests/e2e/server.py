@@ -35,7 +35,10 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_TROUBLE = re.compile(r"unhandled error|traceback \(most recent call last\)", re.IGNORECASE)
+_TROUBLE = re.compile(
+    r"unhandled error|traceback \(most recent|\bcritical\b|\n +\| \w*(Error|Exception)\b",
+    re.IGNORECASE,
+)
 
 
 class NoStart(Exception):
