@@ -20,29 +20,19 @@ from imd.domain.errors import (
 from imd.domain.message_types import MessageType, editable
 
 
-class Card:
-    """A structured content, as the JSON text that stands for it.
+class Card(str):
+    """A structured content, as the JSON text that stands for it."""
 
-    No dataclass, because the codec would write one as an object with a field ``text``.
-    """
+    __slots__ = ()
 
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Card) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return f"Card({len(self.text)} characters)"
+    @property
+    def text(self) -> str:
+        """The JSON text as a plain string."""
+        return str(self)
 
 
 #: a string, a card, or nothing (recalled)
-Content = str | Card | None
+Content = str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,19 +122,19 @@ def answer_example(answers: tuple[Any, ...]) -> tuple[Json, Any]:
         answers, schema_hook=_hook, ref_template=REFS + "{name}"
     )
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
-    return schema, _example(inspect.type_info(answers[0]), "", "")
+    return schema, _example(inspect.type_info(answers[0]), object, "")
 
 
-def _example(info: inspect.Type, owner: str, name: str) -> Any:
-    if (owner, name) in EXAMPLES:
-        return EXAMPLES[owner, name]
-    if isinstance(info, inspect.StructType | inspect.DataclassType):
-        kind = info.cls.__name__
-        return {f.encode_name: _example(f.type, kind, f.encode_name) for f in info.fields}
-    if name in TERMS and name != "items":
+def _example(info: inspect.Type, owner: type, name: str) -> Any:
+    for kind in owner.__mro__:
+        if (kind.__name__, name) in EXAMPLES:
+            return EXAMPLES[kind.__name__, name]
+    if name in TERMS:
         return TERMS[name].example
+    if isinstance(info, inspect.StructType | inspect.DataclassType):
+        return {f.encode_name: _example(f.type, info.cls, f.encode_name) for f in info.fields}
     if isinstance(info, inspect.ListType):
-        return [_example(info.item_type, owner, name + "[]")]
+        return [_example(info.item_type, object, "")]
     if isinstance(info, inspect.UnionType):
         return _example(info.types[0], owner, name)
     return {}

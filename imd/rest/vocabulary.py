@@ -140,8 +140,6 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("Session", "name"): "家庭医生咨询",
     ("Session", "type"): 9,
     ("Session", "current_topic_id"): None,
-    ("OwnSession", "name"): "家庭医生咨询",
-    ("OwnSession", "type"): 9,
     ("RenameSession", "name"): "新名字",
     ("ListSessions", "type"): [1, 9],
     ("ListSessionsByType", "type"): [1, 9],

@@ -20,6 +20,10 @@ def world() -> World:
 def logged() -> Iterator[list[LogEvent]]:
     """Every log event of the test."""
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+
+    def observe(event: LogEvent) -> None:
+        events.append(event)
+
+    globalLogPublisher.addObserver(observe)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observe)

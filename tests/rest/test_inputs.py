@@ -11,7 +11,9 @@ JSON = {**KEY, "Content-Type": "application/json"}
 
 
 def test_query_and_body_are_one_namespace_and_the_body_wins(world):
-    world.ask("POST", f"{POST}?type=2&content=query&sender_name=q", json={"type": 1, "content": "b"})
+    world.ask(
+        "POST", f"{POST}?type=2&content=query&sender_name=q", json={"type": 1, "content": "b"}
+    )
     got = world.last()
     assert (got.type, got.content, got.sender_name) == (1, "b", "q")
 
@@ -62,9 +64,12 @@ def test_the_idempotency_header_fills_an_absent_key(world):
         world.ask("POST", POST, headers=with_key, json={"type": 1, name: "body"})
         assert world.last().client_msg_id == "body"
     world.ask("POST", POST, headers={**KEY, "Idempotency-Key": "x" * 129}, json={"type": 1})
-    assert world.ask(
-        "POST", POST, headers={**KEY, "Idempotency-Key": "x" * 129}, json={"type": 1}
-    ).problem(422, "invalid")["errors"][0]["field"] == "client_msg_id"
+    assert (
+        world.ask(
+            "POST", POST, headers={**KEY, "Idempotency-Key": "x" * 129}, json={"type": 1}
+        ).problem(422, "invalid")["errors"][0]["field"]
+        == "client_msg_id"
+    )
 
 
 def test_a_body_of_a_get_is_not_read(world):
@@ -90,7 +95,12 @@ def test_an_empty_body_is_no_body(world, data):
 
 @pytest.mark.parametrize(
     "kind",
-    ["application/json", "application/json; charset=utf-8", "Application/JSON;x=1", "application/json ;"],
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;x=1",
+        "application/json ;",
+    ],
 )
 def test_parameters_of_the_media_type_do_not_matter(world, kind):
     sent = {**KEY, "Content-Type": kind}

@@ -59,10 +59,10 @@ def test_two_rows_may_not_have_one_name_or_one_verb_of_a_path():
 
 
 def test_fields_named_beside_the_model_must_be_its_own():
-    class Wrong(GetSession):
+    class Wrong(GetSession, frozen=True):
         from_headers = {"Idempotency-Key": "nothing"}
 
-    class Empty(OpenSession):
+    class Empty(OpenSession, frozen=True):
         empty_is_absent = ("nothing",)
 
     for model in (Wrong, Empty):

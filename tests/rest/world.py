@@ -7,9 +7,9 @@ Tests tell an action what to do by its name (:attr:`World.acts`) and read what i
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
@@ -42,17 +42,12 @@ MESSAGE = Message(
 )  # fmt: skip
 
 
-class Made(NamedTuple):
+class Made:
     """Stands for Opened, PutOutcome, Started and Entered."""
 
-    thing: Any
-    created: bool
-
-    @property
-    def session(self) -> Any:
-        return self.thing
-
-    user = topic = message = session
+    def __init__(self, thing: Any, created: bool) -> None:
+        self.session = self.user = self.topic = self.message = thing
+        self.created = created
 
 
 class Door:
@@ -69,7 +64,9 @@ class Door:
             return Caller(scopes=SCOPES[name], name=name)
         raise Unauthenticated()
 
-    def issue(self, user_id: str, role: str | None, now: int) -> tuple[str, int]:
+    def issue(
+        self, user_id: str, role: str, now: int, sid: Collection[str] | None = None
+    ) -> tuple[str, int]:
         raise NotImplementedError
 
     def revoke(self, fingerprint: str) -> None:
@@ -141,7 +138,7 @@ class World:
         self.root = build_root(
             self.dispatch, clock=self.clock, version="1.2.3", routes=routes, **site
         )
-        self.treq = StubTreq(self.root)
+        self.treq: Any = StubTreq(self.root)
 
     def _fake(self, route: Route) -> Act:
         plain = {

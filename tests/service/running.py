@@ -81,6 +81,11 @@ class Running:
             self.process.kill()
         self.process.wait(10)
 
+    @property
+    def ws(self) -> str:
+        """The address of the socket."""
+        return f"ws://127.0.0.1:{self.port}/ws"
+
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
