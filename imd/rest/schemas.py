@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import inspect
 
 from imd.domain.ids import ID_LENGTH, ID_PATTERN, Id
-from imd.domain.message import Card
+from imd.domain.message import LastMessage, Message
 from imd.rest.vocabulary import EXAMPLES, TERMS
 from imd.wire.fields import IntList, Listed, Place, Request, Seats, UserIds, Words
 from imd.wire.messages import EditMessage, PostMessage
@@ -44,6 +44,9 @@ _ITEMS: dict[type, Json] = {
     Seats: _SEAT,
     FirstMessages: _FIRST,
 }
+#: answers whose content is text to the server and any JSON on the wire
+_WITH_CONTENT = frozenset({Message.__name__, LastMessage.__name__})
+_CONTENT = "A string or any JSON value, exactly as it was sent; null when recalled"
 #: fields which the action demands although the model lets them be absent
 _REQUIRED: dict[type, frozenset[str]] = {
     PostMessage: frozenset({"content"}),
@@ -109,9 +112,8 @@ def answer_schemas(answers: Iterable[Any]) -> dict[str, Json]:
         for field, found in schema.get("properties", {}).items():
             if field in TERMS and "$ref" not in found:
                 found.setdefault("description", TERMS[field].meaning)
-        components[name] = schema
-    if Card.__name__ in components:
-        components[Card.__name__] = {"description": "Any JSON value, returned as it was sent"}
+        if name in _WITH_CONTENT:
+            schema["properties"]["content"] = {"description": _CONTENT}
     return dict(components)
 
 
@@ -126,13 +128,14 @@ def answer_example(answers: tuple[Any, ...]) -> tuple[Json, Any]:
 
 
 def _example(info: inspect.Type, owner: type, name: str) -> Any:
-    for kind in owner.__mro__:
-        if (kind.__name__, name) in EXAMPLES:
-            return EXAMPLES[kind.__name__, name]
+    for ancestor in owner.__mro__:
+        if (ancestor.__name__, name) in EXAMPLES:
+            return EXAMPLES[ancestor.__name__, name]
     if name in TERMS:
         return TERMS[name].example
     if isinstance(info, inspect.StructType | inspect.DataclassType):
-        return {f.encode_name: _example(f.type, info.cls, f.encode_name) for f in info.fields}
+        kind = get_origin(info.cls) or info.cls
+        return {f.encode_name: _example(f.type, kind, f.encode_name) for f in info.fields}
     if isinstance(info, inspect.ListType):
         return [_example(info.item_type, object, "")]
     if isinstance(info, inspect.UnionType):

@@ -18,7 +18,6 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from imd.domain.errors import BadJson, BadRequest, FieldError, InvalidInput
-from imd.domain.ids import Id
 from imd.domain.message import Card
 from imd.wire.fields import Listed, Request
 

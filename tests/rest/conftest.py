@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from tests.rest.world import World
 
@@ -20,10 +21,7 @@ def world() -> World:
 def logged() -> Iterator[list[LogEvent]]:
     """Every log event of the test."""
     events: list[LogEvent] = []
-
-    def observe(event: LogEvent) -> None:
-        events.append(event)
-
+    observe = cast("ILogObserver", events.append)
     globalLogPublisher.addObserver(observe)
     yield events
     globalLogPublisher.removeObserver(observe)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from imd.rest.routes import ROUTES
 from imd.rest.table import parameters_of
@@ -27,7 +28,7 @@ words = st.one_of(
 )
 segments = st.one_of(words.map(lambda word: quote(word, safe=",")), st.text(max_size=6).map(quote))
 odd_bytes = st.binary(max_size=20).map(
-    lambda raw: bytes(byte for byte in raw if byte not in b" \r\n\t\0" and byte < 128) or b"%ff"
+    lambda raw: bytes(byte for byte in raw if 0x20 < byte < 0x7F) or b"%ff"
 )
 credentials = st.sampled_from(
     [b"X-Api-Key: key-admin\r\n", b"Authorization: Bearer user-D1\r\n", b"X-Api-Key: no\r\n", b""]
@@ -58,12 +59,8 @@ def paths(draw):
 
 
 def _send(verb: str, target: bytes, headers: bytes, body: bytes) -> None:
-    loud = []
-
-    def observe(event):
-        if event["log_level"] >= LogLevel.warn:
-            loud.append(event)
-
+    events: list[LogEvent] = []
+    observe = cast("ILogObserver", events.append)
     globalLogPublisher.addObserver(observe)
     try:
         line = WORLD.connect()
@@ -75,7 +72,7 @@ def _send(verb: str, target: bytes, headers: bytes, body: bytes) -> None:
         line.hang_up()
     finally:
         globalLogPublisher.removeObserver(observe)
-    assert loud == []
+    assert [event for event in events if event["log_level"] >= LogLevel.warn] == []
     assert reply.status < 500, (verb, target, body, reply.raw)
     assert reply.status not in range(300, 400)
     assert reply.one("x-request-id")

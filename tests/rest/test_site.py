@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel
 from twisted.web.resource import Resource
-from twisted.web.static import Data
 
 from imd.rest.channel import HardenedSite
 from tests.rest.world import World, giving
@@ -14,6 +14,17 @@ from tests.rest.world import World, giving
 
 def _ask(world, path, method="GET"):
     return world.ask(method, path, headers={}, root=True)
+
+
+class Leaf(Resource):
+    isLeaf = True
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self.text = text
+
+    def render_GET(self, request):
+        return self.text
 
 
 async def yes() -> bool:
@@ -57,7 +68,7 @@ def test_what_is_not_ready_is_named(logged):
     assert not any("secret" in str(event) for event in logged)
 
 
-def test_a_check_may_be_a_deferred_and_has_a_time_limit():
+def test_a_check_may_be_a_deferred_and_has_a_time_limit() -> None:
     never: Deferred[bool] = Deferred()
     world = World(checks={"bus": lambda: never, "database": lambda: fail(OSError())})
     line = world.connect()
@@ -85,8 +96,8 @@ def test_the_index_names_what_there_is():
 
 def test_other_rooms_resources_stand_at_their_paths():
     tree = Resource()
-    tree.putChild(b"im.client.js", Data(b"sdk", "text/javascript"))
-    leaves = {b"ws": Data(b"socket", "text/plain"), b"": Data(b"console", "text/html")}
+    tree.putChild(b"im.client.js", Leaf(b"sdk"))
+    leaves = {b"ws": Leaf(b"socket"), b"": Leaf(b"console")}
     world = World(leaves=leaves, trees={b"sdk": tree})
     assert _ask(world, "/ws").raw == b"socket"
     assert _ask(world, "/").raw == b"console"
@@ -100,7 +111,6 @@ def test_a_failure_before_any_row_is_a_500_of_ours(world):
     def broken_answer(request):
         raise RuntimeError("SELECT")
 
-    world.dispatch.observe = None
     world.root._matcher._app.endpoints["/healthz"] = broken_answer
     reply = _ask(world, "/healthz")
     reply.problem(500, "internal")
@@ -108,8 +118,6 @@ def test_a_failure_before_any_row_is_a_500_of_ours(world):
 
 
 def test_it_stands_on_the_hardened_site(world):
-    from twisted.internet.testing import StringTransport
-
     site = HardenedSite(world.root, reactor=world.clock)
     protocol = site.buildProtocol(None)
     transport = StringTransport()
