@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from imd.actions.access import enter, own_session
 from imd.actions.marks import move
 from imd.actions.pages import Bounds, ascending, fetch
 from imd.actions.ports import Committed, House, MessageQuery, Posted, Transaction
+from imd.domain.audit import Act, Note, digest
 from imd.domain.caller import Caller
 from imd.domain.errors import MessageNotFound, RateLimited, TopicNotFound
 from imd.domain.ids import TopicId, UserId
@@ -94,7 +96,29 @@ async def _list(
     moves = topic_id is None and request.plain and not request.peek and caller.may_move_marks()
     if viewer is not None and moves and newest > found.read_seq:
         await move(house, caller, found.session_id, viewer, newest)
+    await _note_read(house, caller, found.session_id, viewer, found.page.items)
     return found.page
+
+
+async def _note_read(
+    house: House,
+    caller: Caller,
+    session_id: str,
+    viewer: UserId | None,
+    read: Sequence[Message],
+) -> None:
+    """A service that reads messages is noted in the audit trail before it gets them."""
+    if not caller.is_service or not read:
+        return
+    detail: dict[str, object] = {
+        "user_id": viewer,
+        "first_seq": min(message.seq for message in read),
+        "last_seq": max(message.seq for message in read),
+        "count": len(read),
+    }
+    await house.writer.note(
+        Note(house.clock.now(), caller.actor, Act.MESSAGES_READ, session_id, detail)
+    )
 
 
 def _read(
@@ -164,6 +188,7 @@ async def list_unread(
     page = await house.db.read(look)
     if page.items and not request.peek and caller.may_move_marks():
         await move(house, caller, request.session_id, user_id, page.items[-1].seq)
+    await _note_read(house, caller, request.session_id, user_id, page.items)
     return page
 
 
@@ -175,7 +200,9 @@ async def get_message(house: House, caller: Caller, request: messages.GetMessage
         enter(transaction, caller, request.session_id, viewer)
         return _message(transaction, request.session_id, request.message_id)
 
-    return await house.db.read(look)
+    message = await house.db.read(look)
+    await _note_read(house, caller, request.session_id, viewer, [message])
+    return message
 
 
 def _message(transaction: Transaction, session_id: str, message_id: str) -> Message:
@@ -209,6 +236,8 @@ async def edit_message(house: House, caller: Caller, request: messages.EditMessa
             content=Card(encode(news).decode()),
             member="none",
         )
+        detail: dict[str, object] = {"message_id": edited.id, "version": edited.version}
+        transaction.audit.note(Note(now, caller.actor, Act.MESSAGE_EDITED, head.id, detail))
         return edited, transaction.log.append(head, [draft], now)
 
     edited, committed = await house.db.write(change)
@@ -228,6 +257,10 @@ async def recall_message(house: House, caller: Caller, request: messages.RecallM
         check_recall(message, caller.user_id, now, house.rules.recall_window)
         if message.recalled:
             return message, False
+        detail: dict[str, object] = {"message_id": message.id, "digest": digest(message.content)}
+        transaction.audit.note(
+            Note(now, caller.actor, Act.MESSAGE_RECALLED, request.session_id, detail)
+        )
         return transaction.messages.recall(message, by, now), True
 
     message, changed = await house.db.write(change)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from msgspec import UNSET, UnsetType
 
 from imd.actions.access import enter
 from imd.actions.ports import House, Transaction
+from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
 from imd.domain.errors import ParticipantNotFound, SessionNotFound
 from imd.domain.participant import (
@@ -100,6 +102,19 @@ def _role(role: str | UnsetType) -> str:
     return DEFAULT_ROLE if isinstance(role, UnsetType) else role
 
 
+def _note(
+    transaction: Transaction,
+    caller: Caller,
+    act: Act,
+    session_id: str,
+    user_ids: Sequence[str],
+    now: int,
+) -> None:
+    if user_ids:
+        detail: dict[str, object] = {"participants": list(user_ids)}
+        transaction.audit.note(Note(now, caller.actor, act, session_id, detail))
+
+
 async def put_participants(
     house: House, caller: Caller, request: participants.PutParticipants
 ) -> Members:
@@ -112,9 +127,13 @@ async def put_participants(
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
         seats = [Seat(user_id, _role(request.role)) for user_id in wanted]
-        changed = bool(transaction.participants.add(head, seats, now))
+        added = transaction.participants.add(head, seats, now)
+        _note(transaction, caller, Act.PARTICIPANT_ADDED, head.id, added, now)
+        changed = bool(added)
         if request.role is not UNSET:
             transaction.participants.set_role(head.id, wanted, _role(request.role))
+            others = [user_id for user_id in wanted if user_id not in added]
+            _note(transaction, caller, Act.PARTICIPANT_ROLE, head.id, others, now)
             changed = True
         members = transaction.participants.list(head.id)
         return members, _told(transaction, head.id) if changed else None
@@ -129,7 +148,7 @@ async def remove_participants(
     house: House, caller: Caller, request: participants.RemoveParticipants
 ) -> Members:
     """Remove members; their sockets in the session are closed before the answer (page 2.7)."""
-    viewer = caller.viewer(request.user_id)
+    viewer, now = caller.viewer(request.user_id), house.clock.now()
 
     def change(transaction: Transaction) -> tuple[list[str], list[Participant], Session]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
@@ -137,6 +156,7 @@ async def remove_participants(
         removed = transaction.participants.remove(head.id, request.participant_ids)
         if not removed:
             raise ParticipantNotFound()
+        _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, removed, now)
         return removed, transaction.participants.list(head.id), _told(transaction, head.id)
 
     removed, members, told = await house.db.write(change)
@@ -160,7 +180,9 @@ async def replace_participants(
         if set(transaction.participants.remove(head.id, sorted(old))) != old:
             raise ParticipantNotFound("The one to be replaced is not a member of this session.")
         seats = [Seat(user_id, _role(request.role)) for user_id in new]
-        transaction.participants.add(head, seats, now)
+        added = transaction.participants.add(head, seats, now)
+        _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, sorted(old), now)
+        _note(transaction, caller, Act.PARTICIPANT_ADDED, head.id, added, now)
         return transaction.participants.list(head.id), _told(transaction, head.id)
 
     members, told = await house.db.write(change)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from imd.domain.audit import Note
 from imd.domain.caller import Caller
 from imd.domain.message import Draft, Message
 from imd.domain.participant import Avatar, Mark, Marked, Membership, Participant, Seat
@@ -234,6 +235,11 @@ class Log(Protocol):
         """
 
 
+class Audit(Protocol):
+    def note(self, note: Note) -> None:
+        """Write this act down with the transaction."""
+
+
 class Transaction(Protocol):
     """One transaction: the stores share its connection."""
 
@@ -249,6 +255,8 @@ class Transaction(Protocol):
     def topics(self) -> TopicStore: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def audit(self) -> Audit: ...
 
 
 # ---- adapters
@@ -279,6 +287,9 @@ class Writer(Protocol):
 
     def mark(self, mark: Mark, named: bool = False) -> Awaitable[Marked]:
         """``named`` when a service named the member, whose absence is then its own error."""
+
+    def note(self, note: Note) -> Awaitable[object]:
+        """Write an act down that changes nothing else, such as a service's read."""
 
 
 class Courier(Protocol):

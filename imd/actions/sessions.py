@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from imd.actions.access import enter, own_session
 from imd.actions.ports import House, SessionQuery, Transaction
+from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
 from imd.domain.errors import InvalidInput, SessionNotFound, SessionTypeConflict
 from imd.domain.ids import SessionId, UserId, hash_of_members, id_from_parts, rule_of
@@ -90,6 +91,10 @@ def open_in(transaction: Transaction, caller: Caller, opening: Opening) -> Place
         head = _insert(transaction, opening, session_id)
         if head is not None:
             added = transaction.participants.add(head, opening.seats, opening.now)
+            detail: dict[str, object] = {"type": head.type, "participants": added}
+            transaction.audit.note(
+                Note(opening.now, caller.actor, Act.SESSION_CREATED, head.id, detail)
+            )
             return Place(head, True, added)
         head = transaction.sessions.lock(session_id)  # another call made it just now
     if head is None:
@@ -114,7 +119,13 @@ def _add_missing(
     missing = [seat for seat in opening.seats if seat.user_id not in there]
     if missing and not caller.is_service:
         check_creation(caller, head.type, opening.seats)
-    return transaction.participants.add(head, missing, opening.now)
+    added = transaction.participants.add(head, missing, opening.now)
+    if added:
+        detail: dict[str, object] = {"participants": added}
+        transaction.audit.note(
+            Note(opening.now, caller.actor, Act.PARTICIPANT_ADDED, head.id, detail)
+        )
+    return added
 
 
 def _made_id(transaction: Transaction, opening: Opening) -> SessionId:
@@ -320,11 +331,12 @@ async def _pin(
 
 async def rename_session(house: House, caller: Caller, request: sessions.RenameSession) -> Session:
     """Give a session another name; members' sockets are told (page 2.4)."""
-    viewer = caller.viewer(request.user_id)
+    viewer, now = caller.viewer(request.user_id), house.clock.now()
 
     def change(transaction: Transaction) -> tuple[Session, Session]:
         enter(transaction, caller, request.session_id, viewer, lock=True)
         transaction.sessions.rename(request.session_id, request.name)
+        transaction.audit.note(Note(now, caller.actor, Act.SESSION_RENAMED, request.session_id, {}))
         return _both(transaction, caller, request.session_id, viewer)
 
     shown, told = await house.db.write(change)
@@ -336,12 +348,16 @@ async def set_session_status(
     house: House, caller: Caller, request: sessions.SetSessionStatus
 ) -> Session:
     """Set the status; in a type with topics it must say what the topics say (page 2.4)."""
-    viewer = caller.viewer(request.user_id)
+    viewer, now = caller.viewer(request.user_id), house.clock.now()
 
     def change(transaction: Transaction) -> tuple[Session, Session]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_status(head.type, request.status, head.current_topic_id)
         transaction.sessions.set_status(request.session_id, request.status)
+        detail: dict[str, object] = {"status": request.status}
+        transaction.audit.note(
+            Note(now, caller.actor, Act.SESSION_STATUS, request.session_id, detail)
+        )
         return _both(transaction, caller, request.session_id, viewer)
 
     shown, told = await house.db.write(change)

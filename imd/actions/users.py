@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec import UNSET, structs
 
 from imd.actions.ports import House, Transaction
+from imd.domain.audit import Act, Note
 from imd.domain.caller import ADMIN, Caller
 from imd.domain.errors import Forbidden, ForbiddenUser, InvalidInput, NoDevice, UserNotFound
 from imd.domain.ids import UserId
@@ -40,7 +41,7 @@ async def login(house: House, caller: Caller, request: users.Login) -> answers.A
         raise Forbidden("A user renews its own role only.")
     now = house.clock.now()
 
-    def register(transaction: Transaction) -> User | None:
+    def register(transaction: Transaction) -> tuple[str | None, str]:
         user = transaction.users.get(user_id)
         if user is None and caller.is_service:
             raise UserNotFound()
@@ -49,13 +50,16 @@ async def login(house: House, caller: Caller, request: users.Login) -> answers.A
                 Device(user_id, request.client_id, request.platform, request.token, FOREGROUND, now)
             )
         transaction.users.touch(user_id, now)
-        return user
+        kind = user.kind if user else None
+        role = (request.role or kind) if caller.is_service else caller.role
+        if role is None:
+            raise InvalidInput.of("role", "is needed: the directory knows no kind of the user")
+        if caller.is_service:
+            detail: dict[str, object] = {"role": role}
+            transaction.audit.note(Note(now, caller.actor, Act.TOKEN_ISSUED, user_id, detail))
+        return kind, role
 
-    user = await house.db.write(register)
-    kind = user.kind if user else None
-    role = (request.role or kind) if caller.is_service else caller.role
-    if role is None:
-        raise InvalidInput.of("role", "is needed, because the directory knows no kind of the user")
+    kind, role = await house.db.write(register)
     token, expires_at = house.doorkeeper.issue(user_id, role, now, caller.sid)
     return answers.Access(user_id, kind, token, expires_at, now)
 
@@ -64,12 +68,13 @@ async def logout(house: House, caller: Caller, request: users.Logout) -> None:
     """Forget a device or all of them, and give the presented token back (page 2.3)."""
     user_id = caller.acting_for(request.user_id)
     fingerprint = caller.fingerprint
-    ends = caller.expires_at or 0
+    ends, now = caller.expires_at or 0, house.clock.now()
 
     def forget(transaction: Transaction) -> None:
         transaction.users.forget_devices(user_id, request.client_id)
         if fingerprint is not None:
             transaction.users.revoke(fingerprint, ends)
+            transaction.audit.note(Note(now, caller.actor, Act.TOKEN_REVOKED, user_id, {}))
 
     await house.db.write(forget)
     if fingerprint is not None:
@@ -107,6 +112,8 @@ async def put_user(house: House, caller: Caller, request: users.PutUser) -> PutO
         user = transaction.users.get(request.user_id)
         if user is None:
             raise UserNotFound()
+        detail: dict[str, object] = {"created": created, "fields": sorted(fields)}
+        transaction.audit.note(Note(now, caller.actor, Act.USER_PUT, request.user_id, detail))
         return PutOutcome(user, created)
 
     return await house.db.write(put)

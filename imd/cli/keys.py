@@ -16,6 +16,7 @@ import click
 
 from imd.cli.database import transaction
 from imd.cli.line import CommandFailed, Line
+from imd.domain.audit import OPERATOR, Act, Note
 
 _LONGEST_NAME: Final = 64
 
@@ -77,10 +78,12 @@ def add(line: Line, name: str, scopes: tuple[str, ...]) -> None:
     from imd.service.credentials import digest_of, new_key
 
     granted = _scopes(scopes)
-    made = new_key(os.urandom)
+    made, now = new_key(os.urandom), SystemClock().now()
     with transaction(line.settings()) as tx:
-        if not tx.keys.add(name, digest_of(made), granted, SystemClock().now()):
+        if not tx.keys.add(name, digest_of(made), granted, now):
             raise CommandFailed(f"there is a key named {name!r} already")
+        detail: dict[str, object] = {"scopes": _in_order(granted)}
+        tx.audit.note(Note(now, OPERATOR, Act.KEY_ADDED, name, detail))
     value = {"name": name, "key": made, "scopes": _in_order(granted)}
     line.answer(value, [json.dumps(value, ensure_ascii=False)])
 
@@ -114,7 +117,9 @@ def revoke(line: Line, name: str) -> None:
     """Refuse a key from now on; running servers follow within 5 s."""
     from imd.service.clock import SystemClock
 
+    now = SystemClock().now()
     with transaction(line.settings()) as tx:
-        if not tx.keys.revoke(name, SystemClock().now()):
+        if not tx.keys.revoke(name, now):
             raise CommandFailed(f"there is no key named {name!r} in force")
+        tx.audit.note(Note(now, OPERATOR, Act.KEY_REVOKED, name, {}))
     line.answer({"name": name, "revoked": True}, [f"{name} is revoked"])

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("imd.cli.migrate", "migrate"),
     "token": ("imd.cli.tokens", "token"),
     "key": ("imd.cli.keys", "key"),
+    "audit": ("imd.cli.audit", "audit"),
     "chat": ("imd.cli.chat", "chat"),
 }
 

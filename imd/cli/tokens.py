@@ -72,9 +72,7 @@ def token(line: Line, user: str, role: str, ttl: int | None, sessions: tuple[str
         ttl=settings.auth.token_ttl,
     )
     try:
-        made, expires_at = tokens.issue(
-            user, role, clock.now(), ttl=ttl, sid=sessions or None
-        )
+        made, expires_at = tokens.issue(user, role, clock.now(), ttl=ttl, sid=sessions or None)
     except Forbidden:
         raise CommandFailed("auth.secret is not set, so tokens are made elsewhere") from None
     value = {"token": made, "user_id": user, "role": role, "expires_at": expires_at}

@@ -40,6 +40,11 @@ class Caller:
     def is_service(self) -> bool:
         return self.user_id is None
 
+    @property
+    def actor(self) -> str:
+        """Who this is, for the audit trail."""
+        return f"service:{self.name}" if self.is_service else f"user:{self.user_id}"
+
     def require(self, scope: str) -> None:
         """Refuse a service key without ``scope``; users are judged by membership instead."""
         if self.is_service and scope not in self.scopes:

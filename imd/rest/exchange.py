@@ -67,6 +67,7 @@ class Exchange:
         return "service" if self.caller.is_service else "user"
 
     def stop_clock(self) -> None:
+        """The answer has come: its deadline no longer matters."""
         if self.deadline is not None:
             if self.deadline.active():
                 self.deadline.cancel()

@@ -87,7 +87,7 @@ def refusals_of(route: Route) -> list[type[ImError]]:
     kinds = list(route.errors)
     if route.scope is not None:
         kinds += [errors.Unauthenticated, errors.MissingScope, errors.RateLimited]
-    if msgspec.structs.fields(route.model):
+    if route.model.__struct_fields__:
         kinds += [errors.InvalidInput, errors.BadRequest]
     if any(parameters_of(path) for path in route.paths):
         kinds.append(errors.ReservedId)

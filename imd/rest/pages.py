@@ -92,6 +92,7 @@ class Pages:
         return tuple(rows)
 
     async def health(self, house: object, caller: object, request: Nothing) -> Health:
+        """That this process answers, and its version (``/healthz``)."""
         return Health("ok", self._version)
 
     async def readiness(self, house: object, caller: object, request: Nothing) -> Reply:
@@ -118,11 +119,13 @@ class Pages:
             return False
 
     async def index(self, house: object, caller: object, request: Nothing) -> Index:
+        """The paths of what is served beside the API's rows (``/``)."""
         links = {"health": "/healthz", "readiness": "/readyz", "openapi": f"{API}/openapi.json"}
         links.update((PurePosixPath(path).stem, path) for path in self._documents)
         return Index("imd", self._version, links)
 
     async def document_of_api(self, house: object, caller: object, request: Nothing) -> bytes:
+        """The OpenAPI document, encoded at start (``/api/v2/openapi.json``)."""
         return self.openapi
 
 

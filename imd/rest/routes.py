@@ -6,7 +6,7 @@ what a path does starts here. Pages beside the API (2.8) are rows made in ``page
 
 from __future__ import annotations
 
-from imd.actions import messages, participants, sessions, topic_lists, topics, users
+from imd.actions import messages, participants, sessions, topic_lists, topic_start, topics, users
 from imd.domain import errors
 from imd.domain.caller import ADMIN, READ, WRITE
 from imd.domain.message import Message
@@ -146,9 +146,10 @@ MESSAGES = (
 
 TOPICS = (
     Route("start_topic", ("POST",), f"{_SESSION}/topics", t.StartTopic, (Topic,),
-          topics.start_topic, WRITE, "Start a topic in a session", replies.STARTED, errors=_START),
+          topic_start.start_topic, WRITE, "Start a topic in a session", replies.STARTED,
+          errors=_START),
     Route("start_topic_in_session", ("POST",), f"{_SESSIONS}/topics", t.StartTopicInSession,
-          (Topic,), topics.start_topic_in_session, WRITE,
+          (Topic,), topic_start.start_topic_in_session, WRITE,
           "Start a topic, making its session first where needed", replies.STARTED,
           errors=(*_START, *_CREATION[:3])),
     Route("get_topic", ("GET",), f"{_SESSIONS}/topics/{{topic_id}}", t.GetTopic, (Topic,),

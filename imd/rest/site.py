@@ -56,9 +56,6 @@ class Matcher(KleinResource):
         self._dispatch = dispatch
 
     def render(self, request: Any) -> Any:
-        hosts = request.requestHeaders.getRawHeaders(b"Host") or ()
-        if not all(map(bytes.isascii, hosts)):
-            return _refusal(self._dispatch, BadRequest()).render(request)
         try:
             return super().render(request)
         except (HTTPException, UnicodeError):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -125,8 +126,13 @@ class Table:
             yield Shape(rule, {verb.encode(): row for verb, row in rows.items()}, allow.encode())
 
 
+@cache
+def _fields(model: type[Request]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(model)}
+
+
 def _check(route: Route) -> None:
-    fields = {field.name: field for field in msgspec.structs.fields(route.model)}
+    fields = _fields(route.model)
     if not route.verbs or not set(route.verbs) <= set(VERBS):
         raise TableError(f"{route.name}: verbs {route.verbs}")
     for path in route.paths:

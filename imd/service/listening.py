@@ -7,11 +7,15 @@ know what is served there.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     serverFromString,
@@ -31,6 +35,7 @@ from twisted.internet.ssl import (
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from imd.config.checks import is_loopback
 from imd.config.settings import HttpSettings
 
 BACKLOG = 1024
@@ -80,18 +85,27 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _inherited(reactor: Any) -> IStreamServerEndpoint | None:
+def _inherited(reactor: Any, loopback_only: bool) -> IStreamServerEndpoint | None:
     """The socket that systemd opened for us, if there is one."""
     try:
-        found: IStreamServerEndpoint = serverFromString(reactor, "systemd:domain=INET:index=0")
+        # Twisted took LISTEN_FDS out of the environment; this is its only door to them.
+        descriptor: int = serverFromString(reactor, "systemd:domain=INET:index=0").fileno
     except IndexError:
         return None
-    return found
+    with closing(socket.socket(fileno=os.dup(descriptor))) as given:
+        family, address = given.family, given.getsockname()
+    if loopback_only and not is_loopback(str(address[0])):
+        raise CannotServe(
+            f"auth.mode is trusted, which is for loopback only, but systemd opened {address[0]}"
+        )
+    return AdoptedStreamServerEndpoint(reactor, descriptor, family)
 
 
-def endpoint(reactor: IReactorTCP, http: HttpSettings) -> IStreamServerEndpoint:
+def endpoint(
+    reactor: IReactorTCP, http: HttpSettings, loopback_only: bool
+) -> IStreamServerEndpoint:
     """Where to listen: systemd's socket, else ``http.interface`` and ``http.port``."""
-    inherited = _inherited(reactor)
+    inherited = _inherited(reactor, loopback_only)
     if inherited is not None:
         return inherited
     interface = "127.0.0.1" if http.interface == "localhost" else http.interface
@@ -102,11 +116,17 @@ def endpoint(reactor: IReactorTCP, http: HttpSettings) -> IStreamServerEndpoint:
     return made
 
 
-async def open_port(reactor: Any, http: HttpSettings, site: IProtocolFactory) -> IListeningPort:
-    """Listen; raises CannotServe with the reason when the port cannot be had."""
+async def open_port(
+    reactor: Any, http: HttpSettings, site: IProtocolFactory, *, loopback_only: bool
+) -> IListeningPort:
+    """Listen; raises CannotServe with the reason when the port cannot be had.
+
+    ``loopback_only`` (trusted mode) refuses a socket of systemd that others can reach; that
+    ``http.interface`` is a loopback one, the config room has checked (page 2.1).
+    """
     factory = secured(site, http, reactor)
     try:
-        return await endpoint(reactor, http).listen(factory)
+        return await endpoint(reactor, http, loopback_only).listen(factory)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", None) or error.socketError
         where = f"{http.interface} port {http.port}"

@@ -6,10 +6,13 @@ not what they may hold: the config room judges that.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from twisted.python import usage
+
+from imd import __version__
 
 
 class Options(usage.Options):
@@ -34,6 +37,11 @@ class Options(usage.Options):
             raise SystemExit(
                 f"imd: {' '.join(str(error).split())}; see twistd imd --help"
             ) from None
+
+    def opt_version(self) -> None:
+        """Print the version and end."""
+        sys.stdout.write(f"imd {__version__}\n")
+        raise SystemExit(0)
 
     def parseArgs(self, *words: str) -> None:
         """There is nothing but options."""

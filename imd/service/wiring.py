@@ -95,7 +95,8 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
 
-    port = await open_port(reactor, http, front.site)
+    trusted = settings.auth.mode == "trusted"
+    port = await open_port(reactor, http, front.site, loopback_only=trusted)
     drain = Drain(
         refuse=front.refuse,
         port=port,

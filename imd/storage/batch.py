@@ -8,10 +8,11 @@ the executor, knows no Deferreds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from imd.actions.ports import Committed, Posted
+from imd.domain.audit import Note
 from imd.domain.errors import (
     IdempotencyConflict,
     ImError,
@@ -29,9 +30,9 @@ from imd.storage.transaction import Transaction
 
 
 class Job(NamedTuple):
-    """A send or a mark on its way; ``unsettled`` after a commit of unknown outcome."""
+    """A send, a mark or a note on its way; ``unsettled`` after a commit of unknown outcome."""
 
-    wish: Draft | Mark
+    wish: Draft | Mark | Note
     origin: object = None
     named: bool = False
     unsettled: bool = False
@@ -42,7 +43,7 @@ class Busy:
 
 
 BUSY = Busy()
-Outcome = Posted | Marked | ImError | Busy
+Outcome = Posted | Marked | Note | ImError | Busy
 
 
 class Result(NamedTuple):
@@ -54,21 +55,17 @@ class Result(NamedTuple):
 
 def carry_out(transaction: Transaction, jobs: Sequence[Job], now: int) -> Result:
     """Judge and store; the caller commits. ``now`` is in ms."""
-    wanted = sorted({job.wish.session_id for job in jobs})
-    heads = transaction.sessions.lock_free(wanted)
+    wanted = sorted({id_ for job in jobs if (id_ := _session_id(job)) is not None})
+    heads = transaction.sessions.lock_free(wanted) if wanted else {}
     missing = [session_id for session_id in wanted if session_id not in heads]
     held: set[str] = set()
     if missing and transaction.connection.row_locks:
         held = transaction.sessions.existing(missing)
     batch = _Batch(transaction, heads, now)
-    outcomes: list[Outcome | None] = [
-        None
-        if job.wish.session_id in heads
-        else BUSY
-        if job.wish.session_id in held
-        else SessionNotFound()
-        for job in jobs
-    ]
+    outcomes = [_at_once(job, heads, held) for job in jobs]
+    for job in jobs:
+        if isinstance(job.wish, Note):
+            transaction.audit.note(job.wish)
     open_ = [(place, job) for place, job in enumerate(jobs) if outcomes[place] is None]
     sends = [(place, job) for place, job in open_ if isinstance(job.wish, Draft)]
     if sends:
@@ -77,6 +74,19 @@ def carry_out(transaction: Transaction, jobs: Sequence[Job], now: int) -> Result
     if reads:
         batch.mark(reads, outcomes)
     return Result([outcome for outcome in outcomes if outcome is not None], batch.committed)
+
+
+def _session_id(job: Job) -> str | None:
+    return None if isinstance(job.wish, Note) else job.wish.session_id
+
+
+def _at_once(job: Job, heads: Mapping[str, Head], held: Collection[str]) -> Outcome | None:
+    """The outcome of a job whose session is not at hand, or that needs none."""
+    if isinstance(job.wish, Note):
+        return job.wish
+    if job.wish.session_id in heads:
+        return None
+    return BUSY if job.wish.session_id in held else SessionNotFound()
 
 
 Placed = Sequence[tuple[int, Job]]

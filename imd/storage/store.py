@@ -191,8 +191,9 @@ def sync_transaction(url: str, *, write: bool = True) -> Iterator[Transaction]:
             raise SchemaError("The database is not prepared: run `imdctl migrate` first.")
         connection.begin(write=write)
         try:
-            yield Transaction(connection)
-            connection.commit()
+            transaction = Transaction(connection)
+            yield transaction
+            transaction.commit()
         except BaseException:
             connection.rollback()
             raise

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
+from imd.storage.audit import Audit
 from imd.storage.engine import Broken, CommitUnknown, Connection
 from imd.storage.keys import Keys
 from imd.storage.log import Log
@@ -52,6 +53,16 @@ class Transaction:
         return Log(self.connection)
 
     @cached_property
+    def audit(self) -> Audit:
+        return Audit(self.connection)
+
+    def commit(self) -> None:
+        """Chain the notes of the audit trail, and commit."""
+        if "audit" in self.__dict__:
+            self.audit.flush()
+        self.connection.commit()
+
+    @cached_property
     def keys(self) -> Keys:
         return Keys(self.connection)
 
@@ -64,8 +75,9 @@ def transact(connection: Connection, work: Callable[[Transaction], T], *, write:
     """
     connection.begin(write=write)
     try:
-        value = work(Transaction(connection))
-        connection.commit()
+        transaction = Transaction(connection)
+        value = work(transaction)
+        transaction.commit()
     except (Broken, CommitUnknown):
         raise
     except BaseException:

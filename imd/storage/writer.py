@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imd.actions.ports import Clock, Committed, Posted
+from imd.domain.audit import Note
 from imd.domain.errors import ImError, Unavailable
 from imd.domain.message import Draft
 from imd.domain.participant import Mark, Marked
@@ -82,6 +83,10 @@ class GroupingWriter:
     def mark(self, mark: Mark, named: bool = False) -> Deferred[Marked]:
         """Move a member's marks; ``named`` when a service named the member (403, not 404)."""
         return self._add(Job(mark, None, named))
+
+    def note(self, note: Note) -> Deferred[Note]:
+        """Write an act down; fires when it is durable."""
+        return self._add(Job(note))
 
     def idle(self) -> Deferred[None]:
         """Fires when nothing waits and nothing is under way."""

@@ -67,7 +67,8 @@ class SocketProtocol(WebSocketServerProtocol):
             # twisted.web's channel is still the producer: free it, and take its place.
             transport.unregisterProducer()
             transport.registerProducer(self, True)
-            if isinstance(transport, Connection) and not transport.TLS:
+            plain = isinstance(transport, Connection) and not transport.TLS
+            if plain and self._perMessageCompress is None:
                 self._straight = transport.socket.send
             for name in _SPENT:
                 self.__dict__.pop(name, None)

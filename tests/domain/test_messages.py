@@ -49,34 +49,70 @@ def test_good_contents_pass(type_, value) -> None:
     check_content(type_, value)
 
 
-@pytest.mark.parametrize("value", [
-    "text", 5, None, [], {}, *({k: v for k, v in BUNDLE.items() if k != gone} for gone in BUNDLE),
-    {**BUNDLE, "source": 5}, {**BUNDLE, "title": None}, {**BUNDLE, "messageids": ["a"]},
-    {**BUNDLE, "messageids": ""}, {**BUNDLE, "messageids": "a,,b"}, {**BUNDLE, "messageids": "a, "},
-    {**BUNDLE, "sessionType": "one"}, {**BUNDLE, "sessionType": True}, {**BUNDLE, "sessionType": 1.5},
-    {**BUNDLE, "sessionType": None}, {**BUNDLE, "sessionType": ""},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text",
+        5,
+        None,
+        [],
+        {},
+        *({k: v for k, v in BUNDLE.items() if k != gone} for gone in BUNDLE),
+        {**BUNDLE, "source": 5},
+        {**BUNDLE, "title": None},
+        {**BUNDLE, "messageids": ["a"]},
+        {**BUNDLE, "messageids": ""},
+        {**BUNDLE, "messageids": "a,,b"},
+        {**BUNDLE, "messageids": "a, "},
+        {**BUNDLE, "sessionType": "one"},
+        {**BUNDLE, "sessionType": True},
+        {**BUNDLE, "sessionType": 1.5},
+        {**BUNDLE, "sessionType": None},
+        {**BUNDLE, "sessionType": ""},
+    ],
+)
 def test_a_forward_bundle_has_its_four_fields(value) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_content(19, value)
     assert [error.field for error in caught.value.errors] == ["content"]
 
 
-@pytest.mark.parametrize("value", [
-    "asked", 0, None, [], {}, {"answer_status": 2}, {"answer_status": "0"}, {"answer_status": True},
-    {"answer_status": False}, {"answer_status": None}, {"answer_status": [0]}, {"answer_status": {}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        "asked",
+        0,
+        None,
+        [],
+        {},
+        {"answer_status": 2},
+        {"answer_status": "0"},
+        {"answer_status": True},
+        {"answer_status": False},
+        {"answer_status": None},
+        {"answer_status": [0]},
+        {"answer_status": {}},
+    ],
+)
 def test_a_video_request_is_asked_or_taken(value) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_content(29, value)
     assert [error.field for error in caught.value.errors] == ["content"]
 
 
-@pytest.mark.parametrize("value", [
-    "x", {}, {"message_id": "m"}, {"version": 1}, {"message_id": 5, "version": 1},
-    {"message_id": "m", "version": "1"}, {"message_id": "m", "version": True},
-    {"message_id": "m", "version": 1.5},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        {},
+        {"message_id": "m"},
+        {"version": 1},
+        {"message_id": 5, "version": 1},
+        {"message_id": "m", "version": "1"},
+        {"message_id": "m", "version": True},
+        {"message_id": "m", "version": 1.5},
+    ],
+)
 def test_a_card_refresh_names_a_message_and_its_version(value) -> None:
     with pytest.raises(InvalidInput):
         check_content(2105, value)
@@ -118,10 +154,17 @@ def test_a_stale_version_is_a_conflict_that_names_the_present_one(stale) -> None
 # ---- DELETE
 
 
-@pytest.mark.parametrize(("age", "window", "good"), [
-    (0, 120_000, True), (120_000, 120_000, True), (120_001, 120_000, False), (-3_600_000, 120_000, True),
-    (1, 0, False), (0, 0, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("age", "window", "good"),
+    [
+        (0, 120_000, True),
+        (120_000, 120_000, True),
+        (120_001, 120_000, False),
+        (-3_600_000, 120_000, True),
+        (1, 0, False),
+        (0, 0, True),
+    ],
+)
 def test_a_sender_recalls_within_the_window(age, window, good) -> None:
     now = CARD.timestamp + age
     if good:
@@ -149,7 +192,7 @@ contents = st.one_of(st.text(), st.text().map(Card))
 
 @given(st.integers(0, 40), contents, st.integers(0, 40), contents)
 def test_two_sends_are_the_same_when_type_and_content_are(one, first, other, second) -> None:
-    same = one == other and first == second
+    same = (one, type(first), first) == (other, type(second), second)
     assert (fingerprint(one, first) == fingerprint(other, second)) is same
 
 

@@ -95,7 +95,7 @@ def test_only_rules_with_a_patient_name_one() -> None:
 
 
 def test_doctors_make_types_2_3_4_and_5() -> None:
-    assert MADE_BY_DOCTORS == {2, 3, 4, 5}
+    assert {2, 3, 4, 5} == MADE_BY_DOCTORS
 
 
 @pytest.mark.parametrize("number", sorted(MADE))

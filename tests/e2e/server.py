@@ -112,8 +112,15 @@ class Imd:
             )
 
     def start(self, program: Sequence[str] = (), **more: str) -> Imd:
-        """Start it and wait until it answers; NoStart with its last words."""
+        """Start it and wait until it answers; NoStart with its last words.
+
+        Call it in the main thread: the process dies with the thread that started it.
+        """
         self.launch(program, **more)
+        return self.ready()
+
+    def ready(self) -> Imd:
+        """Wait until it answers; NoStart with its last words. Any thread may."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if not self.alive:

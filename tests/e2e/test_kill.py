@@ -96,8 +96,9 @@ async def _watch(imd: Imd, ledger: Ledger, random: Random) -> None:
             async with asyncio.timeout(60):
                 while ledger.acknowledged < wanted:
                     await asyncio.sleep(0.01)
-            await asyncio.to_thread(imd.kill)
-            await asyncio.to_thread(imd.start)
+            imd.kill()
+            imd.launch()
+            await asyncio.to_thread(imd.ready)
         load.stopping = True
         await load.finish()
         await ledger.check()
@@ -109,7 +110,7 @@ async def _watch(imd: Imd, ledger: Ledger, random: Random) -> None:
             )
             await page.until(lambda page=page, newest=newest: page.last_seq >= newest)
             assert [m["seq"] for m in page.shown] == list(range(1, page.last_seq + 1))
-            assert len(page.logins) > 2
+            assert len(page.logins) >= 2
     finally:
         await load.close()
 
@@ -139,10 +140,11 @@ async def _database_rounds(imd: Imd, database: PostgresServer, random: Random) -
                     await asyncio.sleep(0.01)
             together = round_ % 3 == 2
             if together:
-                await asyncio.to_thread(imd.kill)
+                imd.kill()
             await asyncio.to_thread(database.restart, "immediate")
             if together:
-                await asyncio.to_thread(imd.start)
+                imd.launch()
+                await asyncio.to_thread(imd.ready)
         wanted = ledger.acknowledged + 50
         async with asyncio.timeout(60):
             while ledger.acknowledged < wanted:

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogLevel
 
-from imd.actions import sessions, topics, users
+from imd.actions import sessions, topic_start, topics, users
 from imd.actions.ports import Posted
 from imd.domain import errors
 from imd.domain.message import Card
@@ -64,7 +64,7 @@ def test_making_is_201_and_finding_is_200(world, name, method, path, sent):
 def test_the_actions_outcomes_have_the_members_that_replies_read():
     assert sessions.Opened._fields == ("session", "created")
     assert users.PutOutcome._fields == ("user", "created")
-    assert topics.Started._fields == ("topic", "created")
+    assert topic_start.Started._fields == ("topic", "created")
     assert topics.Entered._fields == ("message", "created")
 
 

@@ -195,16 +195,13 @@ def test_bad_utf8_in_a_path_is_400(world, target):
     world.connect().get(target).problem(400, "bad_request")
 
 
-def test_a_strange_host_is_no_crash(world):
-    for head in (
-        b"GET /api/v2/sessions HTTP/1.1\r\nHost: a..b\r\n\r\n",
-        b"GET /api/v2/sessions HTTP/1.1\r\nHost: \xff\r\n\r\n",
-        b"GET /api/v2/sessions HTTP/1.1\r\nHost: " + b"a" * 99 + b".b\r\n\r\n",
-    ):
-        line = world.connect()
-        line.send(head)
-        assert line.reply().status in {400, 401, 405}, line.raw
-        assert line.reply().json["code"]
+@pytest.mark.parametrize("host", [b"a..b", b"a" * 99 + b".b", b"xn--a\xc3\xa4.b"])
+def test_a_strange_host_is_no_crash(world, host):
+    """The hardened channel refuses more of them before they come here."""
+    line = world.connect()
+    line.send(b"GET /api/v2/sessions HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert line.reply().status in {400, 401}
+    assert line.reply().json["code"]
 
 
 def test_nothing_is_ever_redirected(world):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -16,8 +19,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.service.running import Running, imdctl, run_once
+from tests.servers import NoPostgres, PostgresServer
+from tests.service.running import Running, command, environment, imdctl, run_once
 
+FORM = "application/x-www-form-urlencoded"
 SECRET = "q8Zr2Wv5Yk0Lm7Nx4Pb9Tc1Hd6Jf3Gs-Ua"
 TOKEN_MODE = {
     "IMD_AUTH_MODE": "token",
@@ -223,6 +228,100 @@ def test_a_drain_closes_sockets_with_4503_and_takes_nobody_new(tmp_path):
         assert sockets[0].protocol.close_reason.startswith("reconnect_in=")
         assert running.ended(6) == 0
         assert time.monotonic() - begun < 1 + 5
+
+
+def test_an_idle_connection_does_not_hold_it(server):
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+        begun = time.monotonic()
+        server.signal()
+        assert server.ended(5) == 0
+        assert time.monotonic() - begun < 2
+
+
+def test_what_is_in_flight_is_answered_before_it_ends(server):
+    server.ask("PUT", "/api/v2/users/D1", {"kind": "doctor", "name": "x"})
+    with (
+        closing(sqlite3.connect(server.folder / "var" / "imd.db", isolation_level=None)) as other,
+        closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        connection.request("PUT", "/api/v2/users/D1", b"name=y", {"Content-Type": FORM})
+        time.sleep(0.3)
+        server.signal()
+        assert _within(1, lambda: _refuses(server.port))
+        time.sleep(0.5)
+        assert server.process.poll() is None
+        other.execute("COMMIT")
+        assert connection.getresponse().status == 200
+        assert server.ended(5) == 0
+
+
+def given_socket(listener: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
+    """A server that systemd gives an open socket."""
+    script = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+        " os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    served = command("--state-dir", str(folder / "var"))
+    env = environment(LISTEN_FDS="1", LISTEN_FDNAMES="imd")
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", script, str(listener.fileno()), *served],
+            env=env,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener.fileno()],
+        )
+
+
+@pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_socket_of_systemd_is_taken_over(tmp_path, family, host):
+    with closing(socket.create_server((host, 0), family=family)) as listener:
+        number = listener.getsockname()[1]
+        process = given_socket(listener, tmp_path)
+        try:
+            with closing(http.client.HTTPConnection(host, number, timeout=20)) as asked:
+                asked.request("GET", "/healthz")  # it waits in the backlog until we are up
+                assert asked.getresponse().status == 200
+            assert f"running on port {number}," in (tmp_path / "log").read_text()
+            process.terminate()
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
+            process.wait(5)
+
+
+def test_a_trusted_server_takes_no_open_socket_that_others_can_reach(tmp_path):
+    with closing(socket.create_server(("0.0.0.0", 0))) as listener:
+        process = given_socket(listener, tmp_path)
+        assert process.wait(20) == 1
+        assert "imd: auth.mode is trusted" in (tmp_path / "log").read_text()
+
+
+def test_a_database_that_hangs_does_not_hold_it(tmp_path):
+    database = PostgresServer()
+    try:
+        database.start()
+    except NoPostgres as error:
+        pytest.skip(str(error))
+    url = database.create_database()
+    env = {"IMD_DATABASE_URL": url, "IMD_HTTP_DRAIN": "1"}
+    try:
+        with Running(tmp_path, env=env) as running:
+            database.pause()
+            with closing(socket.create_connection(("127.0.0.1", running.port))) as asking:
+                asking.sendall(b"GET /api/v2/users/D1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                time.sleep(0.3)
+                begun = time.monotonic()
+                running.signal()
+                status = running.ended(10)
+                assert time.monotonic() - begun < 1 + 5
+                assert status == 0, running.log.read_text()
+    finally:
+        database.resume()
+        database.stop()
 
 
 def _refuses(port: int) -> bool:

@@ -137,7 +137,9 @@ def test_the_exit_status_comes_last(monkeypatch):
 def listen(reactor, tmp_path, **http):
     settings = msgspec.structs.replace(defaults("dev", tmp_path).http, **http)
     outcome: list[object] = []
-    Deferred.fromCoroutine(open_port(reactor, settings, Factory())).addBoth(outcome.append)
+    Deferred.fromCoroutine(open_port(reactor, settings, Factory(), loopback_only=True)).addBoth(
+        outcome.append
+    )
     (one,) = outcome
     return one
 

@@ -6,6 +6,8 @@ import base64
 import itertools
 import json
 import struct
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,8 +23,9 @@ class Client(Protocol):
         self._headers, self._data, self._ids = headers, b"", itertools.count(1)
         self.head = ""
         self.frames: list[dict[str, Any]] = []
-        self.pings = 0
+        self.pings = self.deflated = 0
         self.answers_pings = self.answers_close = True
+        self.ponged: Callable[[bytes], object] = len
         self.closed: tuple[int, str] | None = None
         self.lost = False
         self._changed: list[Deferred[None]] = []
@@ -63,6 +66,9 @@ class Client(Protocol):
         if len(data) < at + size:
             return False
         payload, self._data = data[at : at + size], data[at + size :]
+        if data[0] & 0x40:
+            self.deflated += 1
+            payload = zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
         self._frame(data[0] & 15, payload)
         return True
 
@@ -73,6 +79,8 @@ class Client(Protocol):
             self.pings += 1
             if self.answers_pings:
                 self.frame(payload, 10)
+        elif opcode == 10:
+            self.ponged(payload)
         elif opcode == 8 and self.closed is None:
             self.closed = (struct.unpack("!H", payload[:2])[0], payload[2:].decode())
             if self.answers_close:

@@ -212,6 +212,9 @@ class FakeDatabase:
             run()
         return answer
 
+    def write(self, work: Any, *args: Any, **kw: Any) -> Deferred[Any]:
+        return self.read(work, *args, **kw)
+
     def go(self) -> None:
         """Answer the oldest waiting read."""
         self.waiting.pop(0)()

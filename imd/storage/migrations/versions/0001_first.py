@@ -166,6 +166,20 @@ TABLES = (
         expire_time bigint NOT NULL
     )
     """,
+    # Who did what to what, chained by hashes; the end of the chain is the row that is locked.
+    """
+    CREATE TABLE audit (
+        seq bigint PRIMARY KEY,
+        time bigint NOT NULL,
+        actor text NOT NULL,
+        action text NOT NULL,
+        object text NOT NULL,
+        detail text NOT NULL,
+        hash text NOT NULL
+    )
+    """,
+    "CREATE TABLE audit_end (seq bigint NOT NULL, hash text NOT NULL)",
+    f"INSERT INTO audit_end (seq, hash) VALUES (0, '{'0' * 64}')",
     *(
         f"CREATE VIEW {channel}_messages AS SELECT * FROM messages WHERE channel = '{channel}'"
         for channel in ("system", "p2p", "group", "muc")

@@ -1,0 +1,103 @@
+"""Many silent sockets and some that never read: nobody else notices them (pages 3.4 and 4.3).
+
+``IMD_TEST_SOCKETS=5000`` is the full measure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import size
+from tests.e2e.page import Page
+from tests.e2e.rawsocket import RawSocket, raise_open_files
+from tests.e2e.rest import Rest
+from tests.e2e.server import NO_LIMITS, Imd, running, token, until
+
+DOCTOR, PATIENT, SESSION = "D1", "p1", "p1_t1_2"
+CROWD_SESSION = "p2_t1_2"
+LARGE = "长" * 20_000
+#: above ``limits.socket_buffer``
+BUFFER = 3 << 19
+
+
+@pytest.mark.timeout(300)
+def test_slow_ones_are_closed_and_harm_nobody(tmp_path: Path, postgres_url: str) -> None:
+    idle = size("IMD_TEST_SOCKETS")
+    slow = max(5, idle // 100)
+    raise_open_files(2 * (idle + slow) + 500)
+    with running(tmp_path / "state", postgres_url, **NO_LIMITS) as imd:
+        asyncio.run(_crowd(imd, idle, slow))
+
+
+async def _crowd(imd: Imd, idle: int, slow: int) -> None:
+    patient, doctor = token(PATIENT, "patient"), token(DOCTOR, "doctor")
+    async with Rest(imd.port, doctor) as rest:
+        await rest.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
+        await rest.open_session(CROWD_SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
+        before = imd.rss
+        crowd = await asyncio.to_thread(_log_in, imd.port, patient, CROWD_SESSION, idle, 0)
+        each = (imd.rss - before) / idle
+        print(f"{idle} idle sockets: {each / 1024:.1f} KiB each of the server's resident memory")
+        reader = Page(imd.port, patient, "patient", SESSION)
+        await reader.until(lambda: reader.open)
+        stalled = await asyncio.to_thread(_log_in, imd.port, patient, SESSION, slow, 4096)
+        try:
+            await _fill(rest, reader, stalled)
+            sent = (await rest.post(SESSION, "之后", "after")).must(201)
+            await reader.until(lambda: reader.last_seq == sent["seq"])
+            # The crowd is untouched, and still gets what is meant for it.
+            news = (await rest.post(CROWD_SESSION, "大家好", "all")).must(201)
+            for socket in crowd:
+                assert socket.frame().json["params"] == news
+            assert reader.faults == []
+            assert len(reader.logins) == 1
+        finally:
+            for socket in (*crowd, *stalled):
+                socket.close()
+            await reader.close()
+
+
+def _log_in(port: int, credential: str, session_id: str, count: int, buffer: int) -> list[RawSocket]:
+    sockets = []
+    for _ in range(count):
+        socket = RawSocket(port, receive_buffer=buffer)
+        socket.log_in(credential, "patient", session_id)
+        sockets.append(socket)
+    return sockets
+
+
+async def _fill(rest: Rest, reader: Page, stalled: list[RawSocket]) -> None:
+    """A burst that no kernel holds for them; half look at once why they were closed, half never."""
+    number, reading, deaf = 0, stalled[::2], stalled[1::2]
+    while number * len(LARGE.encode()) < _kernel_holds() + BUFFER:
+        number += 1
+        sent = (await rest.post(SESSION, LARGE, f"large-{number}")).must(201)
+        await reader.until(lambda sent=sent: reader.last_seq == sent["seq"])
+    # The close stands behind what they did not read; it is there for whoever reads now.
+    with ThreadPoolExecutor(len(reading)) as threads:
+        loop = asyncio.get_running_loop()
+        codes = await asyncio.gather(
+            *(loop.run_in_executor(threads, one.until_closed) for one in reading)
+        )
+    # Who comes too late finds a dead connection; nobody finds any other reason.
+    assert 4408 in codes and set(codes) <= {4408, 1006}, codes
+    await asyncio.to_thread(
+        until, lambda: all(_is_dead(one) for one in deaf), 30, "the deaf ones to be dropped"
+    )
+
+
+def _kernel_holds() -> int:
+    """The most that the kernel keeps for one connection's reader."""
+    return int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2]) + (1 << 16)
+
+
+def _is_dead(one: RawSocket) -> bool:
+    """Whether the peer has given the connection up; nothing is read."""
+    looking = select.poll()
+    looking.register(one.socket, 0)
+    return bool(looking.poll(0))
