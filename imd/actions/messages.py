@@ -183,7 +183,7 @@ async def list_unread(
             ascending=True,
             limit=request.size,
         )
-        return fetch(transaction, query, None)
+        return fetch(transaction, query, request.cursor)
 
     page = await house.db.read(look)
     if page.items and not request.peek and caller.may_move_marks():

@@ -151,7 +151,8 @@ class ParticipantStore(Protocol):
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None: ...
 
-    def share_session(self, one: str, other: str) -> bool: ...
+    def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
+        """Whether both are members of one session, of those in ``only`` where given."""
 
     def audience(
         self, session_ids: Collection[str], user_ids: Collection[str]

@@ -11,7 +11,7 @@ from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
 from imd.domain.errors import InvalidInput, SessionNotFound, SessionTypeConflict
 from imd.domain.ids import SessionId, UserId, hash_of_members, id_from_parts, rule_of
-from imd.domain.participant import Seat, check_number
+from imd.domain.participant import Seat, check_may_change, check_number
 from imd.domain.session import (
     IDLE,
     WITH_PATIENT,
@@ -102,7 +102,10 @@ def open_in(transaction: Transaction, caller: Caller, opening: Opening) -> Place
     _check_may_join(transaction, caller, head)
     if head.type != opening.type:
         raise SessionTypeConflict(session_type=head.type)
-    return Place(head, False, _add_missing(transaction, caller, head, opening))
+    added = _add_missing(transaction, caller, head, opening)
+    if added and not head.last_seq:  # the first message is to be later than every joining
+        head = head._replace(last_timestamp=max(head.last_timestamp, opening.now))
+    return Place(head, False, added)
 
 
 def _check_may_join(transaction: Transaction, caller: Caller, head: Head) -> None:
@@ -117,8 +120,8 @@ def _add_missing(
 ) -> list[str]:
     there = set(transaction.participants.ids(head.id))
     missing = [seat for seat in opening.seats if seat.user_id not in there]
-    if missing and not caller.is_service:
-        check_creation(caller, head.type, opening.seats)
+    if missing:
+        check_may_change(caller)
     added = transaction.participants.add(head, missing, opening.now)
     if added:
         detail: dict[str, object] = {"participants": added}
@@ -162,7 +165,7 @@ def _insert(transaction: Transaction, opening: Opening, session_id: str) -> Head
         create_time=opening.now,
         last_seq=0,
         counted=0,
-        last_timestamp=0,
+        last_timestamp=opening.now,
         last_message_seq=None,
         last_message_time=None,
         current_topic_id=None,

@@ -88,7 +88,7 @@ def _visible(transaction: Transaction, caller: Caller, user_id: UserId) -> User:
     if user is None:
         raise UserNotFound()
     if caller.user_id is not None and caller.user_id != user_id:
-        if not transaction.participants.share_session(caller.user_id, user_id):
+        if not transaction.participants.share_session(caller.user_id, user_id, caller.sid):
             raise UserNotFound()
     return user if caller.is_service else replace(user, openid=None)
 

@@ -10,22 +10,26 @@ from twisted.web.server import Request
 
 from imd.actions.ports import House
 from imd.domain.caller import TRUSTED, Caller
-from imd.domain.errors import RateLimited, Unauthenticated
+from imd.domain.errors import Forbidden, RateLimited, Unauthenticated
 from imd.rest.channel_seats import seat_key
+from imd.rest.origins import Origins
 from imd.rest.peers import Peers
+
+_SAFE = frozenset({b"GET", b"HEAD"})
 
 
 class Admission:
     """The gate of one process; its buckets are the house's."""
 
-    def __init__(self, house: House, peers: Peers) -> None:
+    def __init__(self, house: House, peers: Peers, origins: Origins) -> None:
         self._house = house
         self._peers = peers
+        self._origins = origins
 
     def admit(self, request: Request, scope: str) -> Caller:
         """The caller, when it is known, has the scope and is within its rate.
 
-        Raises Unauthenticated, MissingScope or RateLimited.
+        Raises Unauthenticated, Forbidden, MissingScope or RateLimited.
         """
         caller = self._identify(request)
         caller.require(scope)
@@ -40,9 +44,12 @@ class Admission:
         credential = presented(request)
         doorkeeper = self._house.doorkeeper
         if credential is None:
-            if doorkeeper.trusted:
-                return TRUSTED
-            raise Unauthenticated()
+            if not doorkeeper.trusted:
+                raise Unauthenticated()
+            # Any page that a developer looks at can post a form to the loopback.
+            if request.method not in _SAFE and self._origins.is_foreign(request):
+                raise Forbidden("A page of another origin needs a credential to change anything.")
+            return TRUSTED
         try:
             if not credential:
                 raise Unauthenticated()

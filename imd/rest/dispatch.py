@@ -71,8 +71,8 @@ class Dispatch:
         self._body_limit = body_limit
         self._new_request_id = new_request_id
         self._observe = observe
-        self._admission = Admission(house, peers)
         self._origins = Origins(allowed_origins, peers)
+        self._admission = Admission(house, peers, self._origins)
         self._idle: list[Deferred[None]] = []
         #: actions that run now, detached ones among them
         self.running = 0

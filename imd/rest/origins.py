@@ -48,6 +48,11 @@ class Origins:
             (b"Access-Control-Max-Age", _MAX_AGE),
         )
 
+    def is_foreign(self, request: Request) -> bool:
+        """Whether a browser says that a page of an origin which is not allowed made the request."""
+        given = request.requestHeaders.getRawHeaders(b"Origin")
+        return given is not None and not self._is_allowed(request, given)
+
     def _is_allowed(self, request: Request, given: Sequence[bytes]) -> bool:
         if len(given) != 1:
             return False

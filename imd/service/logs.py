@@ -12,6 +12,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 from twisted.logger import (
@@ -53,6 +54,8 @@ _LONGEST: Final = 2000
 _MOST_FRAMES: Final = 40
 #: exceptions whose words are the system's or our own, never a caller's
 _SPEAKING: Final = (OSError, ImError)
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 Render = Callable[[LogEvent], str]
 
@@ -115,8 +118,13 @@ def _failure(event: LogEvent) -> Failure | None:
 
 
 def _time(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    seconds, fraction = divmod(event.get("log_time", 0.0), 1)
+    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _message(event: LogEvent) -> str:
@@ -124,8 +132,19 @@ def _message(event: LogEvent) -> str:
         # log.err of old code: its text is the traceback with all that the exception says.
         text = str(event.get("why") or "Unhandled Error")
     else:
-        text = formatEvent(event)
+        text = _formatted(event)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _formatted(event: LogEvent) -> str:
+    """As formatEvent, which takes ten times as long, for the usual event without calls in it."""
+    form = event.get("log_format")
+    if type(form) is str and "(" not in form:
+        try:
+            return form.format_map(event)
+        except Exception:
+            return formatEvent(event)
+    return formatEvent(event)
 
 
 def _level(event: LogEvent) -> str:
@@ -175,7 +194,7 @@ def _json_line(event: LogEvent, private: bool) -> str:
         shown["error"] = _named(failure.value, private)
         shown["trace"] = traced(failure, private)
     # ASCII: every control, direction mark and stray surrogate becomes an escape of JSON.
-    return json.dumps(shown, ensure_ascii=True, separators=(",", ":")) + "\n"
+    return _encode(shown) + "\n"
 
 
 @implementer(ILogObserver)

@@ -47,6 +47,8 @@ class Connection(Protocol):
     lock_free: ClassVar[str]
     #: whether rows can be locked singly, so that ``lock_free`` may pass over some
     row_locks: ClassVar[bool]
+    #: whether a join may look at the rows before it
+    lateral: ClassVar[bool]
 
     def begin(self, *, write: bool) -> None: ...
 

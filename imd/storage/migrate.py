@@ -21,6 +21,12 @@ __all__ = ["HEAD", "SchemaError", "current", "print_sql", "upgrade"]
 
 #: names the lock among the advisory locks of a PostgreSQL database
 _LOCK = 0x696D64
+#: what :func:`_set_search_path` does, for a database whose name is not known here
+_SEARCH_PATH = """
+DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET search_path = im, public', current_database());
+END $$;
+"""
 
 
 def current(url: str) -> str | None:
@@ -72,6 +78,8 @@ def print_sql(url: str, to: str = HEAD) -> str:
     if not is_sqlite(url):
         out.write("CREATE SCHEMA IF NOT EXISTS im;\nSET search_path = im, public;\n\n")
     command.upgrade(config, to, sql=True)
+    if not is_sqlite(url):
+        out.write(_SEARCH_PATH)
     return out.getvalue()
 
 

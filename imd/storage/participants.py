@@ -65,6 +65,10 @@ class Participants:
             params += (head.id, seat.user_id, seat.role, now, fetched)
             params += (head.last_seq, head.last_seq, head.counted)
         self._db.run(sql, params)
+        if fetched > head.last_timestamp:  # the first message is to be later than every joining
+            self._db.later(
+                "UPDATE sessions SET last_timestamp = %s WHERE id = %s", (fetched, head.id)
+            )
         return [seat.user_id for seat in new]
 
     def set_role(self, session_id: str, user_ids: Collection[str], role: str) -> None:
@@ -86,12 +90,17 @@ class Participants:
         sql = "UPDATE participants SET sticky = %s WHERE session_id = %s AND participant_id = %s"
         self._db.later(sql, (int(sticky), session_id, user_id))
 
-    def share_session(self, one: str, other: str) -> bool:
+    def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
+        params: builtins.list[object] = [other, one]
+        where = "a.participant_id = %s"
+        if only is not None:
+            where += f" AND a.session_id IN {marks(len(only))}" if only else " AND 1 = 0"
+            params.extend(only)
         sql = (
             "SELECT 1 FROM participants a JOIN participants b ON b.session_id = a.session_id"
-            " AND b.participant_id = %s WHERE a.participant_id = %s LIMIT 1"
+            f" AND b.participant_id = %s WHERE {where} LIMIT 1"
         )
-        return self._db.row(sql, (other, one)) is not None
+        return self._db.row(sql, params) is not None
 
     def audience(
         self, session_ids: Collection[str], user_ids: Collection[str]

@@ -36,6 +36,7 @@ class PostgresConnection:
     lock: ClassVar[str] = " FOR UPDATE"
     lock_free: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
     row_locks: ClassVar[bool] = True
+    lateral: ClassVar[bool] = True
 
     def __init__(self, url: str) -> None:
         try:

@@ -110,7 +110,7 @@ class Sessions:
         """Make a session; False when the id is taken."""
         sql = (
             "INSERT INTO sessions (id, name, type, business_type, status, create_time,"
-            " last_timestamp, first_message_id) VALUES (%s, %s, %s, %s, %s, %s, 0, %s)"
+            " last_timestamp, first_message_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (id) DO NOTHING"
         )
         made = self._db.run(
@@ -122,6 +122,7 @@ class Sessions:
                 head.business_type,
                 head.status,
                 head.create_time,
+                head.last_timestamp,
                 head.first_message_id,
             ),
         )

@@ -27,6 +27,7 @@ class SqliteConnection:
     lock: ClassVar[str] = ""
     lock_free: ClassVar[str] = ""
     row_locks: ClassVar[bool] = False
+    lateral: ClassVar[bool] = False
 
     def __init__(self, path: str) -> None:
         try:

@@ -71,15 +71,19 @@ def transact(connection: Connection, work: Callable[[Transaction], T], *, write:
     """Run ``work`` in a transaction of its own and commit what it did.
 
     Whatever ``work`` raises goes on after a rollback. CommitUnknown when the connection died in
-    the commit.
+    the commit of a write; the end of a read has no outcome to be unknown, it is only Broken.
     """
     connection.begin(write=write)
     try:
         transaction = Transaction(connection)
         value = work(transaction)
         transaction.commit()
-    except (Broken, CommitUnknown):
+    except Broken:
         raise
+    except CommitUnknown as error:
+        if write:
+            raise
+        raise Broken(str(error)) from error
     except BaseException:
         connection.rollback()
         raise

@@ -38,13 +38,16 @@ _log = Logger()
 
 
 class _Waiting:
-    """A job, its deadline (reactor seconds), and the Deferred of whoever waits."""
+    """A job, its deadline (reactor seconds), and the Deferred of whoever waits.
 
-    __slots__ = ("deadline", "done", "job", "left")
+    ``alone`` after it was in a batch that the database refused for no known reason.
+    """
+
+    __slots__ = ("alone", "deadline", "done", "job", "left")
 
     def __init__(self, job: Job, deadline: float) -> None:
         self.job, self.deadline = job, deadline
-        self.left = False
+        self.left = self.alone = False
         self.done: Deferred[Any] = Deferred(lambda _: self._leave())
 
     def _leave(self) -> None:
@@ -110,6 +113,8 @@ class GroupingWriter:
         now = self._reactor.seconds()
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < MOST_BATCH:
+            if batch and (batch[0].alone or self._waiting[0].alone):
+                break
             waiting = self._waiting.popleft()
             if waiting.deadline <= now:
                 waiting.settle(Unavailable("The message could not be stored in time."))
@@ -159,6 +164,11 @@ class GroupingWriter:
             return
         if not failure.check(ImError):
             _log.failure("a batch of {count} failed", failure, count=len(batch))
+            if len(batch) > 1:  # one of them is bad, and must fail alone
+                for waiting in batch:
+                    waiting.alone = True
+                self._again(batch, 0.0)
+                return
         doubtful = [waiting for waiting in batch if waiting.job.unsettled]
         refusal = failure.value if failure.check(ImError) else Unavailable()
         for waiting in batch:

@@ -63,6 +63,7 @@ class ListUnread(Request, frozen=True):
     user_id: UserId | None = None
     size: Size = DEFAULT_SIZE
     peek: bool = False
+    cursor: Cursor | None = None
 
 
 class GetMessage(Request, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def _settings(monkeypatch, database_url):
     monkeypatch.setenv("IMD_DATABASE_URL", database_url)
 
 
-def answer(capsys, *words: str) -> dict:
+def answer(capsys, *words: str) -> Any:
     assert run([*words, "--json"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -28,7 +29,7 @@ def refusal(capsys, status: int, *words: str) -> str:
     assert run(words) == status
     out, err = capsys.readouterr()
     assert out == ""
-    line = err.splitlines()[-1]
+    line: str = err.splitlines()[-1]
     assert line.startswith("imdctl: ")
     return line
 

@@ -31,7 +31,7 @@ def printed(capsys, *words: str) -> str:
     assert run(words) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    return out
+    return str(out)
 
 
 def test_it_prints_a_token_and_nothing_else(capsys):

@@ -67,6 +67,20 @@ def test_a_trusted_server_takes_nobody_for_a_service(world):
     assert world.calls[-1][1] is TRUSTED
 
 
+def test_a_foreign_page_changes_nothing_on_a_trusted_server():
+    world = World(allowed_origins=["https://app.example"])
+    world.door.trusted = True
+    foreign = {"Origin": "https://evil.example"}
+    world.ask("PUT", "/sessions/s/read", headers=foreign, form="user_id=D1").problem(
+        403, "forbidden"
+    )
+    assert world.calls == []
+    for origin in ("https://app.example", "http://127.0.0.1:3000"):
+        assert world.ask("PUT", "/sessions/s/read", headers={"Origin": origin}).status == 200
+    assert world.ask("PUT", "/sessions/s/read", headers={**KEY, **foreign}).status == 200
+    assert world.ask("GET", "/sessions", headers=foreign).status == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "least"),
     [

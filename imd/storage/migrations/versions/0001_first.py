@@ -149,8 +149,28 @@ TABLES = (
     """,
     # At most one live topic in a session, whatever the code does.
     "CREATE UNIQUE INDEX topics_live ON topics (session_id) WHERE status = 0",
-    "CREATE INDEX topics_session ON topics (session_id, create_time)",
-    "CREATE INDEX topics_team ON topics (team_code, create_time, status, reply, reply_time)",
+    "CREATE INDEX topics_session ON topics (session_id, create_time, id)",
+    "CREATE INDEX topics_state ON topics (session_id, status, reply, create_time, id)",
+    # Statistics of a team are answered from this index alone.
+    """
+    CREATE INDEX topics_team ON topics
+    (team_code, create_time, id, session_type, status, reply, reply_time)
+    """,
+    # How many topics are in each state, a row for each session and team. Triggers keep it, so it
+    # stays true when an operator repairs topics by hand.
+    """
+    CREATE TABLE topic_tallies (
+        session_id text NOT NULL,
+        team_code text NOT NULL,
+        session_type integer NOT NULL,
+        unreplied integer NOT NULL DEFAULT 0,
+        ongoing integer NOT NULL DEFAULT 0,
+        replied integer NOT NULL DEFAULT 0,
+        expired integer NOT NULL DEFAULT 0,
+        PRIMARY KEY (session_id, team_code)
+    )
+    """,
+    "CREATE INDEX topic_tallies_team ON topic_tallies (team_code)",
     """
     CREATE TABLE service_keys (
         name text PRIMARY KEY,
@@ -188,14 +208,56 @@ TABLES = (
     "CREATE VIEW patients AS SELECT * FROM users WHERE kind = 'patient'",
 )
 
+_STATES = {"unreplied": (0, 0), "ongoing": (0, 1), "replied": (10, 1), "expired": (10, 0)}
+
+
+def _tally(row: str, sign: str) -> str:
+    """Count a topic row (NEW or OLD) in or out; the same SQL on both databases."""
+    flags = [
+        f"CASE WHEN {row}.status = {status} AND {row}.reply = {reply} THEN {sign}1 ELSE 0 END"
+        for status, reply in _STATES.values()
+    ]
+    sums = ", ".join(f"{name} = topic_tallies.{name} + excluded.{name}" for name in _STATES)
+    return (
+        f"INSERT INTO topic_tallies (session_id, team_code, session_type, {', '.join(_STATES)})"
+        f" VALUES ({row}.session_id, coalesce({row}.team_code, ''), {row}.session_type,"
+        f" {', '.join(flags)})"
+        f" ON CONFLICT (session_id, team_code) DO UPDATE SET {sums};"
+    )
+
+
+_IN, _OUT = _tally("NEW", "+"), _tally("OLD", "-")
+SQLITE_TRIGGERS = tuple(
+    f"CREATE TRIGGER topics_{event} AFTER {event.upper()} ON topics BEGIN {body} END"
+    for event, body in (("insert", _IN), ("update", _OUT + " " + _IN), ("delete", _OUT))
+)
+POSTGRES_TRIGGERS = (
+    f"""
+    CREATE FUNCTION tally_topic() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP <> 'INSERT' THEN {_OUT} END IF;
+        IF TG_OP <> 'DELETE' THEN {_IN} END IF;
+        RETURN NULL;
+    END
+    $$
+    """,
+    """
+    CREATE TRIGGER topics_tally AFTER INSERT OR UPDATE OR DELETE ON topics
+    FOR EACH ROW EXECUTE FUNCTION tally_topic()
+    """,
+)
+
 
 def upgrade() -> None:
     """Make every table, index and view, and the store's epoch."""
-    for statement in TABLES:
+    sqlite = context.get_context().dialect.name == "sqlite"
+    for statement in TABLES + (SQLITE_TRIGGERS if sqlite else POSTGRES_TRIGGERS):
         op.execute(statement)
     # The epoch names this life of the store (page 3.2). Printed SQL cannot hold a fixed one.
     if context.is_offline_mode():
-        op.execute("INSERT INTO store (name, value) VALUES ('epoch', md5(random()::text))")
+        sqlite = context.get_context().dialect.name == "sqlite"
+        made = "lower(hex(randomblob(16)))" if sqlite else "md5(random()::text)"
+        op.execute(f"INSERT INTO store (name, value) VALUES ('epoch', {made})")
     else:
         op.execute(f"INSERT INTO store (name, value) VALUES ('epoch', '{uuid.uuid4().hex}')")
 
