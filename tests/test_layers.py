@@ -46,11 +46,12 @@ DOORS = {
     "push": {"treq", "twisted", "zope"},
     "ledger": {"sqlalchemy", "twisted", "zope"},
     "rest": {"jwt", "klein", "msgspec", "twisted", "werkzeug", "zope"},
-    "websocket": {"autobahn", "automat", "twisted", "zope"},
+    # txaio is Autobahn's own door to its log, which is closed there
+    "websocket": {"autobahn", "automat", "twisted", "txaio", "zope"},
     "web": {"twisted", "zope"},
     "config": {"cryptography", "msgspec"},
     "service": {"autobahn", "cryptography", "jwt", "klein", "prometheus_client", "twisted", "zope"},
-    "cli": {"click", "jwt", "twisted"},
+    "cli": {"autobahn", "click", "jwt", "twisted"},
 }
 
 #: part of a room to the libraries that only this part may use besides

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from msgspec import UNSET, UnsetType
-
 from imd.actions.access import enter
 from imd.actions.ports import House, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
 from imd.domain.errors import ParticipantNotFound, SessionNotFound
 from imd.domain.participant import (
-    DEFAULT_ROLE,
     Avatar,
     Participant,
     Seat,
@@ -98,10 +95,6 @@ def _told(transaction: Transaction, session_id: str) -> Session:
     return session
 
 
-def _role(role: str | UnsetType) -> str:
-    return DEFAULT_ROLE if isinstance(role, UnsetType) else role
-
-
 def _note(
     transaction: Transaction,
     caller: Caller,
@@ -126,12 +119,12 @@ async def put_participants(
     def change(transaction: Transaction) -> tuple[list[Participant], Session | None]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
-        seats = [Seat(user_id, _role(request.role)) for user_id in wanted]
+        seats = [Seat(user_id, request.role_of_new) for user_id in wanted]
         added = transaction.participants.add(head, seats, now)
         _note(transaction, caller, Act.PARTICIPANT_ADDED, head.id, added, now)
         changed = bool(added)
-        if request.role is not UNSET:
-            transaction.participants.set_role(head.id, wanted, _role(request.role))
+        if request.changes_role:
+            transaction.participants.set_role(head.id, wanted, request.role_of_new)
             others = [user_id for user_id in wanted if user_id not in added]
             _note(transaction, caller, Act.PARTICIPANT_ROLE, head.id, others, now)
             changed = True
@@ -179,7 +172,7 @@ async def replace_participants(
         check_may_change(caller)
         if set(transaction.participants.remove(head.id, sorted(old))) != old:
             raise ParticipantNotFound("The one to be replaced is not a member of this session.")
-        seats = [Seat(user_id, _role(request.role)) for user_id in new]
+        seats = [Seat(user_id, request.role_of_new) for user_id in new]
         added = transaction.participants.add(head, seats, now)
         _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, sorted(old), now)
         _note(transaction, caller, Act.PARTICIPANT_ADDED, head.id, added, now)

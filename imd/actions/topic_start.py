@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from imd.actions.access import enter, member
-from imd.actions.ports import House, Transaction
+from imd.actions.ports import House, TopicQuery, Transaction
 from imd.actions.sessions import Opening, open_in
 from imd.actions.topic_effects import Effects, about, tell
 from imd.domain.caller import Caller
@@ -187,7 +187,10 @@ def _start(
         member(transaction, caller, head.id, UserId(sender))
     topic = _row(head, wish)
     if not transaction.topics.insert(topic):
-        raise TopicIdTaken()  # another session took the id at this very moment
+        # Another session took the id at this very moment, or an operator's hand put a live topic
+        # into this one.
+        live = transaction.topics.page(TopicQuery(session_id=head.id, status=LIVE), None, 1)
+        raise TopicActive(topic_id=live[0].id) if live else TopicIdTaken()
     opening = Draft(wish.start_id, head.id, wish.start_by, MessageType.TOPIC_START, about(topic))
     drafts = [opening, *(replace(draft, session_id=head.id) for draft in wish.drafts)]
     transaction.sessions.set_topic(head.id, topic.id, ACTIVE)

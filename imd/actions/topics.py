@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from msgspec import UNSET, structs
-
 from imd.actions.access import enter
 from imd.actions.ports import Committed, House, Transaction
 from imd.actions.topic_effects import Effects, about, tell
@@ -88,12 +86,7 @@ async def update_topic(house: House, caller: Caller, request: topics.UpdateTopic
     if not caller.is_service:
         raise Forbidden("Topics are changed by services.")
     now = house.clock.now()
-    given = structs.asdict(request)
-    fields = {
-        name: given[name]
-        for name in ("name", "description", "team_code", "type", "reply")
-        if given[name] is not UNSET
-    }
+    fields = request.given("name", "description", "team_code", "type", "reply")
     if fields.get("reply") == 0:
         fields |= {"reply_by": None, "reply_time": None, "reply_message_id": None}
 
@@ -136,17 +129,18 @@ async def end_topic(house: House, caller: Caller, request: topics.EndTopic) -> E
     if not caller.is_service:
         caller.acting_for(request.user_id)
     note: Content = None
-    if request.note is not UNSET and request.note not in (None, ""):
-        note = _note(request.note, house.rules.content)
+    given = request.given("note").get("note")
+    if given not in (None, ""):
+        note = _note(given, house.rules.content)
     note_id, end_id, now = house.new_id(), house.new_id(), house.clock.now()
 
     def work(transaction: Transaction) -> tuple[Topic, Effects]:
         topic, head = find(transaction, caller, request.topic_id, by, request.session_id, lock=True)
         if topic.status == ENDED:
             return topic, Effects(None, (), None)
-        drafts = [Draft(end_id, head.id, by, MessageType.TOPIC_END, about(topic))]
+        drafts = [_draft(end_id, topic, by, MessageType.TOPIC_END, about(topic))]
         if note is not None:
-            drafts.insert(0, Draft(note_id, head.id, by, MessageType.TOPIC_END_NOTE, note))
+            drafts.insert(0, _draft(note_id, topic, by, MessageType.TOPIC_END_NOTE, note))
         committed = transaction.log.append(head, drafts, now)
         last = committed[-1].message
         ended = replace(
@@ -164,6 +158,12 @@ async def end_topic(house: House, caller: Caller, request: topics.EndTopic) -> E
     topic, effects = await house.db.write(work)
     tell(house, effects)
     return EndedTopic.of(topic)
+
+
+def _draft(id_: str, topic: Topic, sender: str, type_: int, content: Content) -> Draft:
+    """What the server says in a topic; it names the topic, which the session may not know of when
+    an operator put it there by hand."""
+    return Draft(id_, topic.session_id, sender, type_, content, topic_id=topic.id)
 
 
 def _note(value: object, limit: int) -> Content:
@@ -187,7 +187,7 @@ async def enter_topic(house: House, caller: Caller, request: topics.EnterTopic) 
         former = transaction.topics.entry_of(topic.id, user_id, now - ENTRY_WINDOW)
         if former is not None:
             return Entered(former, False), ()
-        draft = Draft(entry_id, head.id, user_id, MessageType.TOPIC_INTO, about(topic))
+        draft = _draft(entry_id, topic, user_id, MessageType.TOPIC_INTO, about(topic))
         committed = transaction.log.append(head, [draft], now)
         return Entered(committed[0].message, True), committed
 

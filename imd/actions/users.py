@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from msgspec import UNSET, structs
-
 from imd.actions.ports import House, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import ADMIN, Caller
@@ -103,8 +101,7 @@ async def put_user(house: House, caller: Caller, request: users.PutUser) -> PutO
     if not caller.is_service:
         raise Forbidden("The directory is kept by services.")
     caller.require(ADMIN)
-    given = structs.asdict(request)
-    fields = {k: v for k, v in given.items() if v is not UNSET and k != "user_id"}
+    fields = request.given(*users.PutUser.ENTRY)
     now = house.clock.now()
 
     def put(transaction: Transaction) -> PutOutcome:

@@ -8,7 +8,6 @@ so a changed, missing or moved row shows.
 from __future__ import annotations
 
 import hashlib
-import json
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -47,11 +46,6 @@ class Note(NamedTuple):
     target: str
     detail: dict[str, object]
 
-    @property
-    def detail_text(self) -> str:
-        """The detail as it is stored and hashed."""
-        return json.dumps(self.detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
 
 class AuditEntry(NamedTuple):
     """A row of the trail; ``detail`` is JSON text, ``hash`` covers the row and the one before."""
@@ -63,14 +57,6 @@ class AuditEntry(NamedTuple):
     object: str
     detail: str
     hash: str
-
-
-def chained(
-    before: str, seq: int, time: int, actor: str, action: str, object_: str, detail: str
-) -> str:
-    """The hash (64 hex digits) of an entry that follows one with the hash ``before``."""
-    fields = [before, seq, time, actor, action, object_, detail]
-    return hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()
 
 
 def digest(text: str | None) -> str:

@@ -43,6 +43,13 @@ class MethodNotAllowed(ImError):
         self.allow = allow
 
 
+class UriTooLong(ImError):
+    """The request line is longer than the channel reads."""
+
+    code = "uri_too_long"
+    sentence = "The request line is too long."
+
+
 class Internal(ImError):
     """Something nobody foresaw; the log has the rest under the request's id."""
 
@@ -59,6 +66,7 @@ STATUSES: Mapping[type[ImError], int] = {
     MethodNotAllowed: 405,
     Conflict: 409,
     TooLarge: 413,
+    UriTooLong: 414,
     UnsupportedMediaType: 415,
     InvalidInput: 422,
     RateLimited: 429,
@@ -76,7 +84,8 @@ def status_of(kind: type[ImError]) -> int:
 
 
 TITLES = {status: HTTPStatus(status).phrase for status in STATUSES.values()}
-TITLES[413], TITLES[422] = "Content Too Large", "Unprocessable Content"
+TITLES[413], TITLES[414] = "Content Too Large", "URI Too Long"
+TITLES[422] = "Unprocessable Content"
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from imd.domain import errors
 from imd.domain.errors import ImError
-from imd.rest.errors import TITLES, Internal, problem, status_of
+from imd.rest.errors import TITLES, Internal, UriTooLong, problem, status_of
 from imd.rest.replies import POSTED
 from imd.rest.schemas import (
     REFS,
@@ -88,7 +88,7 @@ def refusals_of(route: Route) -> list[type[ImError]]:
     if route.scope is not None:
         kinds += [errors.Unauthenticated, errors.MissingScope, errors.RateLimited]
     if route.model.__struct_fields__:
-        kinds += [errors.InvalidInput, errors.BadRequest]
+        kinds += [errors.InvalidInput, errors.BadRequest, UriTooLong]
     if any(parameters_of(path) for path in route.paths):
         kinds.append(errors.ReservedId)
     if WITH_BODY & set(route.verbs):

@@ -1,7 +1,7 @@
 """The secret that signs tokens: the configured one, or a developer's own (page 2.1).
 
 The server and ``imdctl token`` both ask here, so that a token made beside a running server is
-valid there. Outside trusted mode nothing is ever made up. It refuses to know what is signed.
+valid there. In prod nothing is ever made up. It refuses to know what is signed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _BYTES: Final = 32
 def signing_secret(settings: Settings, entropy: Callable[[int], bytes]) -> bytes | None:
     """The secret of HS256 tokens; None when tokens are made elsewhere only.
 
-    In trusted mode without a configured one, a random secret is kept in the state directory.
-    OSError when that cannot be read or written.
+    Outside prod, where neither a secret nor a public key is configured, a random secret is kept in
+    the state directory. OSError when that cannot be read or written.
     """
     if settings.auth.secret is not None:
         return settings.auth.secret.encode("utf-8")
-    if settings.auth.mode != "trusted":
+    if settings.profile == "prod" or settings.auth.public_key is not None:
         return None
     return _kept(settings.state_dir / DEVELOPMENT_FILE, entropy)
 

@@ -6,16 +6,31 @@ chain's end is held for a moment only and always comes last. The command line re
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from imd.domain.audit import GENESIS, AuditEntry, Note, chained
+from imd.domain.audit import GENESIS, AuditEntry, Note
 from imd.storage.engine import Connection, values
 
 _COLUMNS = "seq, time, actor, action, object, detail, hash"
 _WIDTH = 7
 #: rows that a verification reads at a time
 _STRIDE = 5_000
+
+
+def chained(
+    before: str, seq: int, time: int, actor: str, action: str, object_: str, detail: str
+) -> str:
+    """The hash (64 hex digits) of an entry that follows one with the hash ``before``."""
+    fields = [before, seq, time, actor, action, object_, detail]
+    return hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()
+
+
+def _text(detail: dict[str, object]) -> str:
+    """A note's detail as it is stored and hashed."""
+    return json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class Flaw(NamedTuple):
@@ -46,7 +61,7 @@ class Audit:
         params: list[Any] = []
         for note in notes:
             seq += 1
-            row = (note.time, note.actor, str(note.act), note.target, note.detail_text)
+            row = (note.time, note.actor, str(note.act), note.target, _text(note.detail))
             before = chained(before, seq, *row)
             params += (seq, *row, before)
         self._db.later(f"INSERT INTO audit ({_COLUMNS}) {values(len(notes), _WIDTH)}", params)

@@ -14,8 +14,10 @@ from imd.storage.topic_lists import TopicLists
 _NAMES = [field.name for field in fields(Topic)]
 _INSERT = (
     f"INSERT INTO topics ({', '.join(_NAMES)}) VALUES {marks(len(_NAMES))}"
-    " ON CONFLICT (id) DO NOTHING"
+    " ON CONFLICT DO NOTHING"
 )
+#: written out, so that the index of entries serves the query
+_INTO = int(MessageType.TOPIC_INTO)
 _CHANGING = [n for n in _NAMES if n not in ("id", "session_id", "session_type", "create_time")]
 _UPDATE = f"UPDATE topics SET {', '.join(f'{n} = %s' for n in _CHANGING)} WHERE id = %s"
 
@@ -37,7 +39,7 @@ class Topics(TopicLists):
         return rows.topic(found) if found else None
 
     def insert(self, topic: Topic) -> bool:
-        """False when the id is taken."""
+        """False when the id is taken, or another topic is live in the session."""
         return self._db.run(_INSERT, astuple(topic)) == 1
 
     def update(self, topic: Topic) -> None:
@@ -46,8 +48,8 @@ class Topics(TopicLists):
     def entry_of(self, topic_id: str, user_id: str, since: int) -> Message | None:
         """The user's newest TOPIC_INTO in the topic after ``since`` (ms)."""
         sql = (
-            f"SELECT {rows.MESSAGE} FROM messages m WHERE m.topic_id = %s AND m.type = %s"
+            f"SELECT {rows.MESSAGE} FROM messages m WHERE m.topic_id = %s AND m.type = {_INTO}"
             " AND m.sender_id = %s AND m.timestamp > %s ORDER BY m.seq DESC LIMIT 1"
         )
-        found = self._db.row(sql, (topic_id, int(MessageType.TOPIC_INTO), user_id, since))
+        found = self._db.row(sql, (topic_id, user_id, since))
         return rows.message(found) if found else None

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET
-
 from imd.domain.caller import Caller
 from imd.domain.client_types import ClientType
 from imd.domain.errors import ImError, InvalidInput, RateLimited
@@ -23,6 +21,7 @@ from imd.wire.codec import convert
 from imd.wire.frames import (
     INVALID_PARAMS,
     INVALID_REQUEST,
+    NO_ID,
     NO_METHOD,
     REFUSED,
     BadFrame,
@@ -126,7 +125,7 @@ class Link:
 
     def demand_login(self, *said: Any) -> None:
         """Something else than a login came first, or nothing in time."""
-        self._say_error(said[0].id if said else UNSET, REFUSED, "Log in first.", _LOGIN_FIRST)
+        self._say_error(said[0].id if said else NO_ID, REFUSED, "Log in first.", _LOGIN_FIRST)
         self.say_goodbye(Close.UNAUTHENTICATED)
 
     def refuse_second_login(self, turn: Turn) -> None:
@@ -267,7 +266,7 @@ class Link:
         self.relax()
 
     def _say_error(self, id_: Any, code: int, said: str, data: dict[str, object] | None) -> None:
-        if id_ is not UNSET and self.state is not State.CLOSED:
+        if id_ is not NO_ID and self.state is not State.CLOSED:
             self.wire.put(text_frame(error_frame(id_, code, said, data)))
 
     # ---- time

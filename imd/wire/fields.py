@@ -25,6 +25,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     #: HTTP header -> field that it fills when the field is not there
     from_headers: ClassVar[dict[str, str]] = {}
 
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the named fields that were given, null included."""
+        found = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in found if value is not msgspec.UNSET}
+
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=4000)]
@@ -33,6 +38,8 @@ Key = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x
 Address = Annotated[str, Meta(min_length=1, max_length=1024)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=1024)]
 Size = Annotated[int, Meta(ge=1, le=200)]
+#: the number of a message, session or topic type
+Number = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Millis = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Role = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -69,7 +76,7 @@ class IntList(Listed):
     def item(cls, value: Any) -> int:
         if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 9:
             return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
             return value
         raise ValueError("Expected whole numbers joined by ','")
 

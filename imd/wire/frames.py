@@ -14,7 +14,18 @@ from msgspec import UNSET
 from imd.domain.errors import BadJson, ImError
 from imd.domain.ids import SessionId, TopicId, UserId
 from imd.wire.codec import encode, parse_json
-from imd.wire.fields import DEFAULT_SIZE, Address, IntList, Key, Millis, Place, Request, Seq, Size
+from imd.wire.fields import (
+    DEFAULT_SIZE,
+    Address,
+    IntList,
+    Key,
+    Millis,
+    Number,
+    Place,
+    Request,
+    Seq,
+    Size,
+)
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -23,6 +34,8 @@ INVALID_PARAMS = -32602
 REFUSED = -32000
 
 RequestId = str | int | float | None
+#: the id of a request that wants no answer
+NO_ID = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,7 @@ class LoginParams(Request, frozen=True):
 
 class SendParams(Request, frozen=True):
     aliases = {"content_type": "type"}
-    type: int
+    type: Number
     client_msg_id: Key
     content: Any = UNSET
     session_id: SessionId | None = None

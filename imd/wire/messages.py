@@ -7,14 +7,25 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta
 
 from imd.domain.ids import MessageId, SessionId, TopicId, UserId
-from imd.wire.fields import DEFAULT_SIZE, Cursor, IntList, Key, Name, Place, Request, Seq, Size
+from imd.wire.fields import (
+    DEFAULT_SIZE,
+    Cursor,
+    IntList,
+    Key,
+    Name,
+    Number,
+    Place,
+    Request,
+    Seq,
+    Size,
+)
 
 
 class PostMessage(Request, frozen=True):
     aliases = {"content_type": "type"}
     from_headers = {"Idempotency-Key": "client_msg_id"}
     session_id: SessionId
-    type: int
+    type: Number
     content: Any = UNSET
     sender_id: UserId | None = None
     user_id: UserId | None = None

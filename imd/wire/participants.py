@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from imd.domain.ids import SessionId, UserId
+from imd.domain.participant import DEFAULT_ROLE
 from imd.wire.fields import Request, Role, UserIds
 
 
@@ -19,10 +20,23 @@ class GetParticipants(Request, frozen=True):
     user_id: UserId | None = None
 
 
-class PutParticipants(Request, frozen=True):
+class Roled(Request, frozen=True, kw_only=True):
+    """A role that may be given; members that are new without one get the default."""
+
+    role: Role | UnsetType = UNSET
+
+    @property
+    def role_of_new(self) -> str:
+        return DEFAULT_ROLE if isinstance(self.role, UnsetType) else self.role
+
+    @property
+    def changes_role(self) -> bool:
+        return self.role is not UNSET
+
+
+class PutParticipants(Roled, frozen=True, kw_only=True):
     session_id: SessionId
     participant_ids: UserIds
-    role: Role | UnsetType = UNSET
     user_id: UserId | None = None
 
 
@@ -38,7 +52,7 @@ class GetAvatar(Request, frozen=True):
     user_id: UserId | None = None
 
 
-class ReplaceParticipants(Request, frozen=True):
+class ReplaceParticipants(Roled, frozen=True, kw_only=True):
     aliases = {
         "old_participant_id": "old_participant_ids",
         "new_participant_id": "new_participant_ids",
@@ -46,5 +60,4 @@ class ReplaceParticipants(Request, frozen=True):
     session_id: SessionId
     old_participant_ids: UserIds
     new_participant_ids: UserIds
-    role: Role | UnsetType = UNSET
     user_id: UserId | None = None

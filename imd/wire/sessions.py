@@ -11,6 +11,7 @@ from imd.wire.fields import (
     IntList,
     Millis,
     Name,
+    Number,
     Request,
     Seats,
     Size,
@@ -43,7 +44,7 @@ class IdParts(Request, frozen=True, kw_only=True):
 
 class OpenSession(IdParts, frozen=True, kw_only=True):
     empty_is_absent = ("session_id",)
-    session_type: int
+    session_type: Number
     session_name: Name
     participants: Seats
     session_id: SessionId | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from imd.domain.ids import SessionId, TopicId, UserId
 from imd.wire.fields import (
@@ -14,6 +14,7 @@ from imd.wire.fields import (
     Listed,
     Millis,
     Name,
+    Number,
     Request,
     Seats,
     Size,
@@ -23,7 +24,6 @@ from imd.wire.fields import (
 )
 from imd.wire.sessions import IdParts
 
-TopicTypeNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 State = Literal["unreplied", "ongoing", "replied", "expired"]
 
 
@@ -46,7 +46,7 @@ class FirstMessage(Request, frozen=True):
     """One of the messages that open a topic."""
 
     aliases = {"content_type": "type"}
-    type: int
+    type: Number
     content: Any = UNSET
     sender_id: UserId | None = None
 
@@ -57,7 +57,7 @@ class StartTopic(Request, frozen=True):
     start_by: UserId
     name: Name | None = None
     description: Text | None = None
-    type: TopicTypeNumber | None = None
+    type: Number | None = None
     team_code: Word | None = None
     messages: FirstMessages = FirstMessages()
     user_id: UserId | None = None
@@ -71,11 +71,11 @@ class StartTopicInSession(IdParts, frozen=True, kw_only=True):
     start_by: UserId
     name: Name | None = None
     description: Text | None = None
-    type: TopicTypeNumber | None = None
+    type: Number | None = None
     messages: FirstMessages = FirstMessages()
     user_id: UserId | None = None
     session_id: SessionId | None = None
-    session_type: int | None = None
+    session_type: Number | None = None
     session_name: Name | None = None
     participants: Seats | None = None
     business_type: Literal[1, 2] | None = None
@@ -91,7 +91,7 @@ class UpdateTopic(Request, frozen=True):
     name: Name | None | UnsetType = UNSET
     description: Text | None | UnsetType = UNSET
     team_code: Word | None | UnsetType = UNSET
-    type: TopicTypeNumber | None | UnsetType = UNSET
+    type: Number | None | UnsetType = UNSET
     reply: Literal[0, 1] | UnsetType = UNSET
     user_id: UserId | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -33,6 +33,9 @@ class GetUser(Request, frozen=True):
 
 class PutUser(Request, frozen=True):
     """A field that is not given stays as it is; null empties it."""
+
+    #: the fields of the directory's entry
+    ENTRY: ClassVar = ("kind", "name", "sex", "birthdate", "avatar", "openid", "team_code", "title")
 
     user_id: UserId
     kind: Literal["doctor", "patient"] | None | UnsetType = UNSET

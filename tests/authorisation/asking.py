@@ -142,7 +142,9 @@ _FIELDS: Final[dict[str, Callable[[Cell, Scene], Fields]]] = {
     },
 }
 #: rows about a topic that may not be live yet
-STARTS: Final = frozenset({"start_topic", "start_topic_in_session", "start_topic_in_session making"})
+STARTS: Final = frozenset(
+    {"start_topic", "start_topic_in_session", "start_topic_in_session making"}
+)
 
 
 def fields_of(cell: Cell, scene: Scene) -> Fields:

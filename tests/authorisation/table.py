@@ -42,15 +42,15 @@ VERDICTS: Final = {
     "i": Verdict(422, "invalid"),
 }
 
-# What many rows say.                 mine          theirs        nothing
-_SEE: Final = (                      "A.S.SS...", "ASSSSS...", "ASSSSSSSS")
-_CHANGE: Final = (                   "A.S.SSK..", "ASSSSSK..", "ASSSSSKSS")
-_MAKE: Final = (                     "A+S+SSK++", "ASSSSSK++", "ASSSSSKSS")
-_STAFF: Final = (                    "AFS.SSK..", "ASSSSSK..", "ASSSSSKSS")
-_AUTHOR: Final = (                   "A.SESSK..", "ASSSSSK..", "ASSSSSKSS")
-_TOPIC: Final = (                    "A.T.TT...", "ATTTTT...", "ATTTTTTTT")
-_OWN: Final = (                      "A........", "AXXXXX...", "AXXXXX...")
-_USER: Final = (                     "A........", "AUUUUU...", "AUUUUUUUU")
+# What many rows say: mine, theirs, nothing.
+_SEE: Final = ("A.S.SS...", "ASSSSS...", "ASSSSSSSS")
+_CHANGE: Final = ("A.S.SSK..", "ASSSSSK..", "ASSSSSKSS")
+_MAKE: Final = ("A+S+SSK++", "ASSSSSK++", "ASSSSSKSS")
+_STAFF: Final = ("AFS.SSK..", "ASSSSSK..", "ASSSSSKSS")
+_AUTHOR: Final = ("A.SESSK..", "ASSSSSK..", "ASSSSSKSS")
+_TOPIC: Final = ("A.T.TT...", "ATTTTT...", "ATTTTTTTT")
+_OWN: Final = ("A........", "AXXXXX...", "AXXXXX...")
+_USER: Final = ("A........", "AUUUUU...", "AUUUUUUUU")
 
 #:                                    mine          theirs        nothing
 REST: Final = {
@@ -123,8 +123,8 @@ TELLS: Final = frozenset({"open_session", "start_topic_in_session making"})
 NEEDS_USER: Final = frozenset({
     "get_badge", "login", "logout", "list_sessions", "list_sessions_by_type",
     "count_sessions_by_type", "pin_session", "unpin_session", "list_recent_sessions",
-    "post_message", "post_message into topic", "list_unread", "mark_read", "count_all_unread", "count_unread", "end_topic",
-    "enter_topic", "list_topics", "list_health_topics", "list_topics_by_type",
+    "post_message", "post_message into topic", "list_unread", "mark_read", "count_all_unread",
+    "count_unread", "end_topic", "enter_topic", "list_topics", "list_health_topics", "list_topics_by_type",
     "count_topics_by_type",
 })  # fmt: skip
 

@@ -31,7 +31,7 @@ from tests.authorisation.world import (
     cells,
     letter,
 )
-from tests.e2e.server import Imd, token
+from tests.e2e.server import Imd
 
 
 class Play(NamedTuple):
@@ -202,8 +202,7 @@ def test_a_token_limited_to_sessions_sees_no_other(server: tuple[Imd, dict[str, 
     async def run() -> None:
         async with World(server[0].port, server[1]) as world:
             await world.prepare()
-            user_id, role = PEOPLE["doctor member"]
-            world.limited = token(user_id, role, sid=["another"])
+            world.claims["sid"] = ["another"]
             rows = [cell for cell in cells() if cell.caller == "doctor member"]
             mine = [cell for cell in rows if cell.object == "mine"]
             for told in await world.play_all(mine):

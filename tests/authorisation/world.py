@@ -101,18 +101,16 @@ class World:
         self.port, self.keys = port, keys
         self._free: asyncio.Queue[Rest] = asyncio.Queue()
         self.shared: dict[str, Scene] = {}
-        #: when set, every user's credential
-        self.limited: str | None = None
+        #: further claims of the users' tokens
+        self.claims: dict[str, Any] = {}
 
     # ---- asking
 
     def credential(self, caller: str) -> str | None:
         """A credential of the caller's; each token is its own, so that a logout ends one only."""
-        if caller in PEOPLE and self.limited is not None:
-            return self.limited
         if caller in PEOPLE:
             user_id, role = PEOPLE[caller]
-            return token(user_id, role, jti=f"j{next(_numbers)}")
+            return token(user_id, role, jti=f"j{next(_numbers)}", **self.claims)
         return self.keys.get(caller)
 
     async def ask(
@@ -167,7 +165,9 @@ class World:
     async def build(self, object_: str, *, topic: bool = True, card: bool = False) -> Scene:
         """A new session with canaries in all its texts."""
         scene = self.imagine(object_)
-        word, other = (MINE, PEOPLE["doctor member"][0]) if object_ == "mine" else (THEIRS, COLLEAGUE)
+        word, other = (
+            (MINE, PEOPLE["doctor member"][0]) if object_ == "mine" else (THEIRS, COLLEAGUE)
+        )
         session = {
             "session_id": scene.session_id,
             "session_type": 9,

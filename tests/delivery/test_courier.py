@@ -80,7 +80,8 @@ def post() -> Post:
 def test_it_is_what_actions_ask_for(post: Post) -> None:
     courier: CourierPort = post.courier
     presence: Presence = LocalPresence(post.registry)
-    assert (courier, presence) != (None, None)
+    assert isinstance(courier, Courier)
+    assert isinstance(presence, LocalPresence)
 
 
 def test_a_notice_for_each_counted_message_to_the_others_outer_sockets(post: Post) -> None:

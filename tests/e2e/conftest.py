@@ -8,7 +8,7 @@ fuzz), ``IMD_TEST_SEED``. What a default run leaves out, it says at its end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,16 @@ def breakable() -> Iterator[PostgresServer]:
     server.stop()
 
 
+#: keeps a line for the end of the run: a figure that is reported and not asserted
+Note = Callable[[str], None]
+_NOTES: list[str] = []
+
+
+@pytest.fixture
+def note() -> Note:
+    return _NOTES.append
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _say_what_is_left_out(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
@@ -65,7 +75,11 @@ def _say_what_is_left_out(request: pytest.FixtureRequest) -> Iterator[None]:
         if size(variable) < full
     ]
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if short and reporter is not None:
+    if reporter is None:
+        return
+    for line in ["", *_NOTES]:
+        reporter.write_line(line)
+    if short:
         reporter.write_line("")
         reporter.write_line("END-TO-END TESTS RAN SHORT; for all of them set:", yellow=True)
         for line in short:

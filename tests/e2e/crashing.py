@@ -68,7 +68,9 @@ def _around(
 
 def _mark_batches() -> None:
     """Know a transaction of the writer from any other."""
-    from imd.storage import writer
+    from imd.storage import writer as module
+
+    writer: Any = module
 
     inner = writer.transact
 

@@ -47,7 +47,7 @@ class Load:
             page = Page(self._imd.port, token(patient, "patient"), "patient", session_id)
             self.pages.append(page)
         for page in self.pages:
-            await page.until(lambda page=page: page.open)
+            await page.opened()
 
     def start(self) -> None:
         """Send until :meth:`stop`, or, without ``persist``, until the server is gone."""

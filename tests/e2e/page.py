@@ -79,6 +79,14 @@ class Page:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def opened(self) -> None:
+        """Wait until it is logged in."""
+        await self.until(lambda: self.open)
+
+    async def reached(self, seq: int) -> None:
+        """Wait until it shows everything up to ``seq``."""
+        await self.until(lambda: self.last_seq >= seq)
+
     async def send(self, content: object, key: str, **more: object) -> dict[str, Any]:
         """The stored message; resent with its key until it is stored or refused."""
         sending = _Sending({"type": 1, "content": content, "client_msg_id": key, **more})
@@ -167,7 +175,8 @@ class Page:
         if self.session_id is not None:
             params["session_id"] = self.session_id
         if self.logins:
-            params |= {"after_seq": self.last_seq, "epoch": self.logins[-1]["epoch"]}
+            params["after_seq"] = self.last_seq
+            params["epoch"] = self.logins[-1]["epoch"]
         request = {"jsonrpc": "2.0", "id": "login", "method": "login", "params": params}
         await socket.send(json.dumps(request))
         frame = json.loads(await socket.recv())
@@ -219,7 +228,7 @@ class Page:
     async def _put(
         socket: ClientConnection | None, name: object, method: str, params: dict[str, Any]
     ) -> None:
-        frame = {"jsonrpc": "2.0", "method": method, "params": params}
+        frame: dict[str, object] = {"jsonrpc": "2.0", "method": method, "params": params}
         if name is not None:
             frame["id"] = name
         if socket is not None:

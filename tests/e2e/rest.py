@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 API = "/api/v2"
+#: seconds in which anything is answered
+SECONDS = 30.0
 
 
 class Answer(NamedTuple):
@@ -45,9 +47,7 @@ class Rest:
         path: str,
         body: object = None,
         *,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = 30.0,
-        **query: object,
+        query: Mapping[str, object] | None = None,
     ) -> Answer:
         """Send a request and read the answer; OSError when the connection breaks first."""
         target = path if path.startswith("/healthz") or path == "/readyz" else API + path
@@ -59,10 +59,9 @@ class Rest:
             head.append(f"Authorization: Bearer {self._credential}")
         if body is not None:
             head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
-        head += [f"{name}: {value}" for name, value in (headers or {}).items()]
         wire = "\r\n".join([*head, "", ""]).encode() + data
         try:
-            return await asyncio.wait_for(self._exchange(wire), timeout)
+            return await asyncio.wait_for(self._exchange(wire), SECONDS)
         except BaseException as error:
             self.close()
             if isinstance(error, asyncio.IncompleteReadError):
@@ -124,7 +123,7 @@ class Rest:
         more: dict[str, object] = {"order": "asc", "size": 200, "peek": "1", **query}
         while True:
             path = f"/sessions/{quote(session_id)}/messages"
-            page = (await self.ask("GET", path, **more)).must(200)
+            page = (await self.ask("GET", path, query=more)).must(200)
             for message in page["items"]:
                 yield message
             if page["next"] is None:
@@ -133,7 +132,7 @@ class Rest:
 
     async def unread(self, session_id: str, user_id: str) -> int:
         path = f"/sessions/{quote(session_id)}/unread_message_count"
-        count: int = (await self.ask("GET", path, user_id=user_id)).must(200)["count"]
+        count: int = (await self.ask("GET", path, query={"user_id": user_id})).must(200)["count"]
         return count
 
     async def __aenter__(self) -> Rest:

@@ -1,4 +1,4 @@
-"""The server as operators run it: a ``twistd -n imd`` process that may be stopped, killed, restarted.
+"""The server as operators run it: a ``twistd -n imd`` process, to stop, to kill and to restart.
 
 End-to-end tests start it here and know it only by its port, its two outputs and its exit status;
 nothing of the code under test is imported. Every process dies with the test run, however that ends.
@@ -72,14 +72,16 @@ def die_with_parent() -> None:
 
 def clean_environment() -> dict[str, str]:
     """The caller's environment without what would configure the server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("IMD_", "IM_"))}
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("IMD_", "IM_"))
+    }
 
 
 class Imd:
     """One server with a port and a state directory of its own, which outlive its process."""
 
     def __init__(self, state: Path, url: str | None = None, **settings: str) -> None:
-        """``url`` is the database, SQLite in ``state`` without one; ``settings`` are environment."""
+        """``url`` is the database, SQLite without one; ``settings`` are environment variables."""
         self.state, self.port = state, free_port()
         state.mkdir(parents=True, exist_ok=True)
         self.settings = {

@@ -27,8 +27,8 @@ async def _churn(imd: Imd, random: Random) -> None:
         await doctor.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
         cut = Page(imd.port, token(PATIENT, "patient"), "patient", SESSION, seed=seed())
         steady = Page(imd.port, token(DOCTOR, "doctor"), "doctor", SESSION)
-        await cut.until(lambda: cut.open)
-        await steady.until(lambda: steady.open)
+        await cut.opened()
+        await steady.opened()
         end = time.monotonic() + size("IMD_TEST_SECONDS")
         answers = asyncio.ensure_future(_senders(imd, end))
         own = asyncio.ensure_future(_speak(cut, end))
@@ -37,8 +37,8 @@ async def _churn(imd: Imd, random: Random) -> None:
             cut.cut()
         seqs = await answers + await own
         newest = max(seqs)
-        await cut.until(lambda: cut.last_seq >= newest)
-        await steady.until(lambda: steady.last_seq >= newest)
+        await cut.reached(newest)
+        await steady.reached(newest)
         log = await doctor.every_message(SESSION)
         assert sorted(seqs) == [message["seq"] for message in log]
         assert (cut.faults, steady.faults) == ([], [])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import size
+from tests.e2e.conftest import Note, size
 from tests.e2e.page import Page
 from tests.e2e.rawsocket import RawSocket, raise_open_files
 from tests.e2e.rest import Rest
@@ -26,15 +26,17 @@ BUFFER = 3 << 19
 
 
 @pytest.mark.timeout(300)
-def test_slow_ones_are_closed_and_harm_nobody(tmp_path: Path, postgres_url: str) -> None:
+def test_slow_ones_are_closed_and_harm_nobody(
+    tmp_path: Path, postgres_url: str, note: Note
+) -> None:
     idle = size("IMD_TEST_SOCKETS")
     slow = max(5, idle // 100)
     raise_open_files(2 * (idle + slow) + 500)
     with running(tmp_path / "state", postgres_url, **NO_LIMITS) as imd:
-        asyncio.run(_crowd(imd, idle, slow))
+        asyncio.run(_crowd(imd, idle, slow, note))
 
 
-async def _crowd(imd: Imd, idle: int, slow: int) -> None:
+async def _crowd(imd: Imd, idle: int, slow: int, note: Note) -> None:
     patient, doctor = token(PATIENT, "patient"), token(DOCTOR, "doctor")
     async with Rest(imd.port, doctor) as rest:
         await rest.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
@@ -42,14 +44,14 @@ async def _crowd(imd: Imd, idle: int, slow: int) -> None:
         before = imd.rss
         crowd = await asyncio.to_thread(_log_in, imd.port, patient, CROWD_SESSION, idle, 0)
         each = (imd.rss - before) / idle
-        print(f"{idle} idle sockets: {each / 1024:.1f} KiB each of the server's resident memory")
+        note(f"{idle} idle sockets take {each / 1024:.1f} KiB each of the server's memory")
         reader = Page(imd.port, patient, "patient", SESSION)
-        await reader.until(lambda: reader.open)
+        await reader.opened()
         stalled = await asyncio.to_thread(_log_in, imd.port, patient, SESSION, slow, 4096)
         try:
             await _fill(rest, reader, stalled)
             sent = (await rest.post(SESSION, "之后", "after")).must(201)
-            await reader.until(lambda: reader.last_seq == sent["seq"])
+            await reader.reached(sent["seq"])
             # The crowd is untouched, and still gets what is meant for it.
             news = (await rest.post(CROWD_SESSION, "大家好", "all")).must(201)
             for socket in crowd:
@@ -62,7 +64,9 @@ async def _crowd(imd: Imd, idle: int, slow: int) -> None:
             await reader.close()
 
 
-def _log_in(port: int, credential: str, session_id: str, count: int, buffer: int) -> list[RawSocket]:
+def _log_in(
+    port: int, credential: str, session_id: str, count: int, buffer: int
+) -> list[RawSocket]:
     sockets = []
     for _ in range(count):
         socket = RawSocket(port, receive_buffer=buffer)
@@ -77,7 +81,7 @@ async def _fill(rest: Rest, reader: Page, stalled: list[RawSocket]) -> None:
     while number * len(LARGE.encode()) < _kernel_holds() + BUFFER:
         number += 1
         sent = (await rest.post(SESSION, LARGE, f"large-{number}")).must(201)
-        await reader.until(lambda sent=sent: reader.last_seq == sent["seq"])
+        await reader.reached(sent["seq"])
     # The close stands behind what they did not read; it is there for whoever reads now.
     with ThreadPoolExecutor(len(reading)) as threads:
         loop = asyncio.get_running_loop()

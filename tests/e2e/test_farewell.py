@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.page import Page
@@ -35,11 +36,9 @@ def test_sigterm_answers_what_is_in_flight_and_closes_sockets(tmp_path: Path) ->
 async def _terminate(imd: Imd) -> None:
     async with Rest(imd.port, token(DOCTOR, "doctor")) as rest:
         await rest.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
-        pages = [
-            Page(imd.port, token(PATIENT, "patient"), "patient", SESSION) for _ in range(5)
-        ]
+        pages = [Page(imd.port, token(PATIENT, "patient"), "patient", SESSION) for _ in range(5)]
         for page in pages:
-            await page.until(lambda page=page: page.open)
+            await page.opened()
         # Whoever holds the database's only lock keeps the send in flight.
         with closing(sqlite3.connect(imd.state / "imd.db", isolation_level=None)) as lock:
             lock.execute("BEGIN IMMEDIATE")
@@ -57,7 +56,7 @@ async def _terminate(imd: Imd) -> None:
             lock.execute("ROLLBACK")
         assert (await sending).must(201)["content"] == "还在路上"
         for page in pages:
-            await page.until(lambda page=page: page.closes)
+            await page.until(partial(bool, page.closes))
             code, reason = page.closes[0]
             assert code == 4503
             assert re.fullmatch(r"reconnect_in=\d+", reason)

@@ -108,7 +108,7 @@ async def _watch(imd: Imd, ledger: Ledger, random: Random) -> None:
                 for promise in ledger.promises.values()
                 if promise.session_id == session_id and promise.answer is not None
             )
-            await page.until(lambda page=page, newest=newest: page.last_seq >= newest)
+            await page.reached(newest)
             assert [m["seq"] for m in page.shown] == list(range(1, page.last_seq + 1))
             assert len(page.logins) >= 2
     finally:

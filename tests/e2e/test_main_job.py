@@ -1,4 +1,4 @@
-"""What the product is for: a doctor writes, a patient reads and answers, nobody's counts are wrong."""
+"""What the product is for: a doctor writes, a patient reads and answers, the counts are right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def _talk(imd: Imd) -> None:
     async with Rest(imd.port, token(DOCTOR, "doctor")) as doctor:
         await doctor.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
         patient = Page(imd.port, token(PATIENT, "patient"), "patient", SESSION)
-        await patient.until(lambda: patient.open)
+        await patient.opened()
 
         sent = (await doctor.post(SESSION, "您好，血压多少？", "k1")).must(201)
         await patient.until(lambda: patient.shown)
@@ -37,7 +37,7 @@ async def _talk(imd: Imd) -> None:
         assert await doctor.unread(SESSION, DOCTOR) == 1
 
         second = (await doctor.post(SESSION, "好的", "k2")).must(201)
-        await patient.until(lambda: patient.last_seq == 3)
+        await patient.reached(3)
         async with Rest(imd.port, token(PATIENT, "patient")) as own:
             assert await own.unread(SESSION, PATIENT) == 1
         # The doctor's answer moved the doctor's own marks.
@@ -58,7 +58,7 @@ async def _hundred(imd: Imd) -> None:
         callers = [Rest(imd.port, credential) for _ in range(50)]
         pages = [Page(imd.port, credential, "patient", SESSION) for _ in range(50)]
         for page in pages:
-            await page.until(lambda page=page: page.open)
+            await page.opened()
 
         async def by_rest(caller: Rest) -> Any:
             answer = await caller.post(SESSION, "只发一次", "one")
@@ -73,7 +73,7 @@ async def _hundred(imd: Imd) -> None:
         assert all(answer == stored for answer in answers)
         assert await doctor.unread(SESSION, DOCTOR) == 1
         for page in pages:
-            await page.until(lambda page=page: page.shown)
+            await page.reached(1)
             assert page.shown == [stored]
             await page.close()
         for caller in callers:

@@ -40,9 +40,7 @@ async def _back(rest: Rest, key: str) -> Answer:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_database_that_is_restarted(
-    tmp_path: Path, breakable: PostgresServer, mode: str
-) -> None:
+def test_a_database_that_is_restarted(tmp_path: Path, breakable: PostgresServer, mode: str) -> None:
     with running(tmp_path / "state", breakable.create_database(), **SETTINGS) as imd:
         asyncio.run(_restart(imd, breakable, mode))
 

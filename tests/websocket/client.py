@@ -142,7 +142,7 @@ class Client(Protocol):
         while not test():
             waiter: Deferred[None] = Deferred()
             self._changed.append(waiter)
-            waiter.addTimeout(seconds, reactor)  # type: ignore[arg-type]
+            waiter.addTimeout(seconds, reactor)
             await waiter
 
     async def ends(self, code: int | None = None) -> tuple[int, str] | None:
@@ -157,7 +157,7 @@ async def connect(port: int, headers: str = "", reading: bool = True) -> Client:
     """An open socket, or one whose handshake was refused (see ``head``)."""
     from twisted.internet import reactor
 
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)  # type: ignore[arg-type]
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
     client: Client = await connectProtocol(endpoint, Client(headers))
     await client.until(lambda: client.head)
     return client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet import reactor as _reactor
@@ -22,7 +22,7 @@ from imd.domain.ids import UserId
 from imd.websocket.factory import Sockets
 from imd.websocket.room import SocketSettings
 from tests.websocket.client import Client, connect
-from tests.websocket.fakes_live import FakeDatabase, FakeWriter, World, make_house
+from tests.websocket.fakes_live import FakeDatabase, FakeDoorkeeper, FakeWriter, World, make_house
 
 reactor: Any = _reactor
 S, T = "s", "t"
@@ -43,7 +43,7 @@ class Server:
         self.house = make_house(
             self.world, self.db, self.writer, self.courier, LocalPresence(registry), self.clock
         )
-        self.doorkeeper: Any = self.house.doorkeeper
+        self.doorkeeper = cast(FakeDoorkeeper, self.house.doorkeeper)
         for user_id, role in (("d", "doctor"), ("p", "patient"), ("x", "patient")):
             self.doorkeeper.tokens[user_id] = Caller(
                 UserId(user_id), role, fingerprint=f"f-{user_id}"

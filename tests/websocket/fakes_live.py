@@ -241,7 +241,8 @@ class FakeWriter:
     def commit(self) -> None:
         batch, self.waiting = self.waiting, []
         self.groups.append(len(batch))
-        entries, answers = [], []
+        entries: list[Committed] = []
+        answers: list[tuple[Callable[[Any], None], Any]] = []
         for draft, origin, answer in batch:
             key = (draft.session_id, draft.sender_id, draft.client_msg_id or draft.id)
             if draft.sender_id not in self.world.members.get(draft.session_id, {}):
@@ -307,7 +308,8 @@ class FakeClock:
         self._reactor, self._start = reactor, reactor.seconds()
 
     def now(self) -> int:
-        return NOW + round((self._reactor.seconds() - self._start) * 1000)
+        passed: float = self._reactor.seconds() - self._start
+        return NOW + round(passed * 1000)
 
 
 def make_house(

@@ -478,5 +478,5 @@ async def server_has(client: Client, test: Any) -> None:
     for _ in range(2000):
         if test():
             return
-        await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.001)
     raise AssertionError("the server never came to it")

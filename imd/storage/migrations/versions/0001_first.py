@@ -112,6 +112,10 @@ TABLES = (
     WHERE client_msg_id IS NOT NULL
     """,
     "CREATE INDEX messages_topic ON messages (topic_id, seq) WHERE topic_id IS NOT NULL",
+    # A second entry within a minute is looked for here, not among all that was said since.
+    """
+    CREATE INDEX messages_entries ON messages (topic_id, sender_id, seq) WHERE type = 14
+    """,
     # What a recalled message said, kept apart from everything that is served.
     """
     CREATE TABLE recalls (
@@ -156,7 +160,7 @@ TABLES = (
     CREATE INDEX topics_team ON topics
     (team_code, create_time, id, session_type, status, reply, reply_time)
     """,
-    # How many topics are in each state, a row for each session and team. Triggers keep it, so it
+    # How many topics are in each state, a row for each session, team and type. Triggers keep it, so it
     # stays true when an operator repairs topics by hand.
     """
     CREATE TABLE topic_tallies (
@@ -167,7 +171,7 @@ TABLES = (
         ongoing integer NOT NULL DEFAULT 0,
         replied integer NOT NULL DEFAULT 0,
         expired integer NOT NULL DEFAULT 0,
-        PRIMARY KEY (session_id, team_code)
+        PRIMARY KEY (session_id, team_code, session_type)
     )
     """,
     "CREATE INDEX topic_tallies_team ON topic_tallies (team_code)",
@@ -222,7 +226,7 @@ def _tally(row: str, sign: str) -> str:
         f"INSERT INTO topic_tallies (session_id, team_code, session_type, {', '.join(_STATES)})"
         f" VALUES ({row}.session_id, coalesce({row}.team_code, ''), {row}.session_type,"
         f" {', '.join(flags)})"
-        f" ON CONFLICT (session_id, team_code) DO UPDATE SET {sums};"
+        f" ON CONFLICT (session_id, team_code, session_type) DO UPDATE SET {sums};"
     )
 
 
