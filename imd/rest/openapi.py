@@ -14,15 +14,9 @@ from imd.domain import errors
 from imd.domain.errors import ImError
 from imd.rest.errors import TITLES, Internal, UriTooLong, problem, status_of
 from imd.rest.replies import POSTED
-from imd.rest.schemas import (
-    REFS,
-    answer_example,
-    answer_schemas,
-    properties_of,
-    query_schema,
-)
 from imd.rest.table import WITH_BODY, Route, Row, Shape, Table, camel, parameters_of
-from imd.rest.vocabulary import EXAMPLES, TERMS
+from imd.wire.schemas import REFS, answer_example, answer_schemas, properties_of
+from imd.wire.vocabulary import EXAMPLES, TERMS
 
 Json = dict[str, Any]
 
@@ -169,6 +163,20 @@ def _parameter(where: str, name: str, field: str, schema: Json, required: bool) 
     if where == "query" and schema.get("type") == "array":
         parameter.update(style="form", explode=False)
     return parameter
+
+
+def query_schema(schema: Json) -> Json:
+    """A field's schema where null cannot be said."""
+    schema = {key: value for key, value in schema.items() if key != "description"}
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1 and len(kinds) < len(schema["anyOf"]):
+        del schema["anyOf"]
+        return {**kinds[0], **schema}
+    if "anyOf" in schema:
+        schema["anyOf"] = kinds
+    if "enum" in schema:
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
+    return schema
 
 
 def request_example(route: Route, fields: list[str]) -> Json:

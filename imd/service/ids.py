@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 from imd.actions.ports import Clock
 
+#: random bytes in an id, and for how many ids they are drawn at once: a system call costs more
+#: than the id
+_NOISE, _POOL = 10, 64
 _VERSION = 7
 _VARIANT = 0b10
 _COUNTER_BITS = 12
@@ -31,13 +34,14 @@ class NewIds:
 
     def __init__(self, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._clock, self._entropy = clock, entropy
+        self._pool, self._used = b"", 0
         self._lock = threading.Lock()
         self._time, self._counter = -1, 0
 
     def __call__(self) -> str:
         """The next id (page 1.2)."""
-        noise = int.from_bytes(self._entropy(10), "big")
         with self._lock:
+            noise = self._noise()
             now = self._clock.now()
             if now > self._time:
                 self._time, self._counter = now, (noise >> 64) & _START_MASK
@@ -48,3 +52,10 @@ class NewIds:
             time, counter = self._time & _TIME_MASK, self._counter
         high = time << 16 | _VERSION << _COUNTER_BITS | counter
         return f"{high << 64 | _VARIANT << _TAIL_BITS | noise & _TAIL_MASK:032x}"
+
+    def _noise(self) -> int:
+        """Ten random bytes as a number, drawn from the source for many ids at a time."""
+        if self._used >= len(self._pool):
+            self._pool, self._used = self._entropy(_POOL * _NOISE), 0
+        start, self._used = self._used, self._used + _NOISE
+        return int.from_bytes(self._pool[start : self._used], "big")

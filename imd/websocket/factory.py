@@ -18,7 +18,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import WebSocketServerProtocol
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -35,6 +35,8 @@ from imd.wire.codec import encode
 
 #: seconds between two sweeps over all links
 SWEEP = 1.0
+#: the part of the drain time over which closes are spread; the rest is for farewells
+SPREAD = 0.9
 
 
 class Sockets:
@@ -64,6 +66,7 @@ class Sockets:
         self._links: dict[Link, None] = {}
         self._empty: Deferred[None] | None = None
         self._until = 0.0
+        self._farewell: list[IDelayedCall] = []
         self.resource = SocketResource(
             SocketFactory(self.room, self._open, reactor),
             settings,
@@ -85,6 +88,7 @@ class Sockets:
 
     def stop(self) -> None:
         """Stop sweeping and drop what is left."""
+        self._forget_farewell()
         if self._sweep.running:
             self._sweep.stop()
         for link in list(self._links):
@@ -97,12 +101,14 @@ class Sockets:
         all are closed, a few seconds after ``seconds`` at the latest.
         """
         self._until = self._reactor.seconds() + seconds
-        self.room.draining = True
+        self.room.draining = self._delay
         done: Deferred[None] = Deferred()
         self._empty = done
-        for link in list(self._links):
-            self._reactor.callLater(self._random.uniform(0, seconds * 0.9), self._retire, link)
-        self._reactor.callLater(seconds, self._end_all)
+        later, random = self._reactor.callLater, self._random
+        self._farewell = [
+            later(random.uniform(0, seconds * SPREAD), self._retire, link) for link in self._links
+        ]
+        self._farewell.append(later(seconds, self._end_all))
         self._fire_when_empty()
         return done
 
@@ -120,7 +126,7 @@ class Sockets:
 
     def _open(self, link: Link) -> None:
         self._links[link] = None
-        if self.room.draining:
+        if self.room.draining is not None:
             link.end(Close.DRAINING, self._delay())
 
     def _closed(self, link: Link) -> None:
@@ -130,7 +136,14 @@ class Sockets:
     def _fire_when_empty(self) -> None:
         if self._empty is not None and not self._links:
             done, self._empty = self._empty, None
+            self._forget_farewell()
             done.callback(None)
+
+    def _forget_farewell(self) -> None:
+        for call in self._farewell:
+            if call.active():
+                call.cancel()
+        self._farewell = []
 
     def _tick(self) -> None:
         self.room.tick += 1

@@ -120,8 +120,11 @@ class Link:
             getattr(self, output)(*details)
 
     def log_in(self, turn: Turn) -> None:
-        self.since = self.room.tick
-        self._queue(turn)
+        draining = self.room.draining
+        if draining is not None:
+            self.end(Close.DRAINING, draining())
+        else:
+            self._queue(turn)
 
     def demand_login(self, *said: Any) -> None:
         """Something else than a login came first, or nothing in time."""
@@ -151,6 +154,8 @@ class Link:
             self.fire(Event.IDLE, code, delay)
 
     def say_goodbye(self, code: Close, delay: int = 0) -> None:
+        say = self.room.log.debug if code in _USUAL else self.room.log.info
+        say("socket closed: {code}", code=int(code), user_id=self.user_id, client=self.client)
         self.wire.close(code, REASONS[code].format(delay=delay))
         # A peer that does not read cannot take part in a farewell.
         hurry = CLOSE_GRACE - SLOW_GRACE if code is Close.SLOW_CONSUMER else 0
@@ -307,6 +312,7 @@ class WrongParams(InvalidInput):
     """Params that do not fit the method: -32602 instead of -32000."""
 
 
+_USUAL = frozenset({Close.NORMAL, Close.DRAINING})
 _GONE = frozenset({State.CLOSING, State.CLOSED})
 _LOGIN_FIRST: dict[str, object] = {"code": "unauthenticated"}
 

@@ -105,8 +105,8 @@ class Room:
         self.house, self.admission, self.methods = house, admission, methods
         self.settings = settings
         self.tick = 0
-        #: whether the server says goodbye: no new connection is kept
-        self.draining = False
+        #: while the server says goodbye: the ms that whoever still comes is asked to wait
+        self.draining: Callable[[], int] | None = None
         #: called when a link is closed, by whoever counts them
         self.closed: Callable[[Any], None] = _nothing
 

@@ -52,8 +52,9 @@ def test_messages_go_out_in_order_each_once() -> None:
     stage = Stage()
     link = stage.join()
     stage.store(4)
-    stage.tell(2, 1, 1, 4, 2, 3)
+    stage.tell(2, 1, 1, 4, 2, 3, 4)
     assert link.seqs == [1, 2, 3, 4]
+    assert stage.feeds.open(S)._held == {}, "what was told twice is not kept"
     assert stage.sent == [1, 2, 3, 4]
     assert stage.db.reads == 0
 

@@ -17,10 +17,10 @@ from imd.domain.topic import Topic
 from imd.domain.user import User
 from imd.rest.openapi import document, operation_id, refusals_of
 from imd.rest.routes import ROUTES
-from imd.rest.schemas import properties_of
 from imd.rest.table import Table, camel
-from imd.rest.vocabulary import EXAMPLES, TERMS
 from imd.wire.codec import convert, encode
+from imd.wire.schemas import properties_of
+from imd.wire.vocabulary import EXAMPLES, TERMS
 from tests.rest.world import World
 
 TABLE = Table(ROUTES)

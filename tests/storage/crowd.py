@@ -83,7 +83,10 @@ def fill(connection: Connection, crowd: Crowd) -> None:
     connection.begin(write=True)
     connection.run("SET LOCAL statement_timeout = 0")
     for step in _STEPS:
-        connection.run(step.replace("%(sessions)s", str(crowd.sessions))
-                       .replace("%(each)s", str(crowd.each))
-                       .replace("%(own)s", str(crowd.own)).replace("%%", "%"))
+        connection.run(
+            step.replace("%(sessions)s", str(crowd.sessions))
+            .replace("%(each)s", str(crowd.each))
+            .replace("%(own)s", str(crowd.own))
+            .replace("%%", "%")
+        )
     connection.commit()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import crypto
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor as _reactor
+from twisted.internet.endpoints import SSL4ClientEndpoint, TCP4ClientEndpoint, connectProtocol
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
 
 from imd.websocket.room import SocketSettings
@@ -221,8 +229,6 @@ async def test_a_plain_request_is_told_to_upgrade(server: Server) -> None:
             get = b"GET /ws HTTP/1.1\r\nHost: im.test\r\n\r\n"
             self.transport.write(get)  # type: ignore[union-attr]
 
-    from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port.getHost().port)
     client: Client = await connectProtocol(endpoint, Plain())
     server.clients.append(client)
@@ -322,10 +328,13 @@ async def test_drain_does_not_wait_for_ever(server: Server) -> None:
 
 @ensureDeferred
 async def test_who_comes_while_draining_is_sent_away(server: Server) -> None:
-    stays = await server.login()
+    stays, early = await server.login(), await server.connect()
     server.sockets.drain(10)
     client = await server.connect()
     await client.ends(4503)
+    early.ask("login", token="p", client_type="patient", session_id=S)
+    await early.ends(4503)
+    assert early.frames == []
     assert stays.closed is None
     for _ in range(10):
         server.seconds(1)
@@ -338,3 +347,48 @@ async def test_draining_nobody_is_done_at_once(server: Server) -> None:
     done: list[None] = []
     server.sockets.drain(10).addCallback(done.append)
     assert done == [None]
+
+
+# ---- TLS
+
+
+@ensureDeferred
+async def test_over_tls_everything_goes_through_the_transport(server: Server) -> None:
+    tls = reactor.listenSSL(0, server.site, certificate(), interface="127.0.0.1")
+    made = Client()
+    port = tls.getHost().port
+    endpoint = SSL4ClientEndpoint(reactor, "127.0.0.1", port, CertificateOptions())
+    await connectProtocol(endpoint, made)
+    server.clients.append(made)
+    await made.result("login", token="p", client_type="patient", session_id=S)
+    (link,) = server.sockets._links
+    assert link.wire._straight is None  # type: ignore[attr-defined]
+    flood(server, 20)
+    await made.until(lambda: len(made.told("message")) == 20)
+    made.transport.pauseProducing()  # type: ignore[union-attr]
+    while not link.is_gone:
+        flood(server, 5)
+        await deferLater(reactor, 0)
+    assert link.wire._waiting() < (1 << 20) + 200_000  # type: ignore[attr-defined]
+    await tls.stopListening()
+
+
+def certificate() -> CertificateOptions:
+    """A certificate of the test's own, for im.test."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "im.test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(key),
+        certificate=crypto.X509.from_cryptography(made),
+    )

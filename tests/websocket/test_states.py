@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from imd.delivery.admission import Admission as DeliveryAdmission
+from imd.delivery.registry import Link as DeliveryLink
+from imd.delivery.registry import Origin
 from imd.websocket.link import Link
+from imd.websocket.methods import Send
+from imd.websocket.room import Admission
 from imd.websocket.states import IMPOSSIBLE, NOTHING, TABLE, Event, State
 
 S, E = State, Event
@@ -63,3 +68,19 @@ def test_the_table_is_told_where_it_is_impossible() -> None:
     assert (S.OUTER, E.ENTERING) in impossible
     assert (S.ANONYMOUS, E.ADMITTED_INSIDE) in impossible
     assert (S.INSIDE, E.TURNED_AWAY) in impossible
+
+
+def test_rooms_that_do_not_know_each_other_fit() -> None:
+    """Checked by mypy: what the service room puts together."""
+
+    def as_delivery_sees(link: Link) -> DeliveryLink:
+        return link
+
+    def as_a_send_is_seen(send: Send) -> Origin:
+        return send
+
+    def as_the_socket_sees(admission: DeliveryAdmission) -> Admission:
+        return admission
+
+    fits = [as_delivery_sees, as_a_send_is_seen, as_the_socket_sees]
+    assert len(fits) == 3

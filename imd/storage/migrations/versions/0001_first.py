@@ -160,8 +160,8 @@ TABLES = (
     CREATE INDEX topics_team ON topics
     (team_code, create_time, id, session_type, status, reply, reply_time)
     """,
-    # How many topics are in each state, a row for each session, team and type. Triggers keep it, so it
-    # stays true when an operator repairs topics by hand.
+    # How many topics are in each state, a row for each session, team and type. Triggers keep it,
+    # so it stays true when an operator repairs topics by hand.
     """
     CREATE TABLE topic_tallies (
         session_id text NOT NULL,

@@ -1,6 +1,7 @@
-"""JSON Schemas of request and answer models, for the OpenAPI document.
+"""JSON Schemas and examples of request and answer models, for the documents of both transports.
 
-``openapi`` calls it. msgspec knows the plain types; what the wire's own types take is said here.
+``rest.openapi`` and ``websocket.asyncapi`` call it. msgspec knows the plain types; what the wire's
+own types take is said here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from msgspec import inspect
 
 from imd.domain.ids import ID_LENGTH, ID_PATTERN, Id
 from imd.domain.message import LastMessage, Message
-from imd.rest.vocabulary import EXAMPLES, TERMS
 from imd.wire.fields import IntList, Listed, Place, Request, Seats, UserIds, Words
 from imd.wire.messages import EditMessage, PostMessage
 from imd.wire.topics import CurrentTopicId, FirstMessages
+from imd.wire.vocabulary import EXAMPLES, TERMS
 
 Json = dict[str, Any]
 
@@ -85,20 +86,6 @@ def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:
 def _schema(model: type[Request]) -> Json:
     _, components = msgspec.json.schema_components((model,), schema_hook=_hook)
     schema: Json = components[model.__name__]
-    return schema
-
-
-def query_schema(schema: Json) -> Json:
-    """A field's schema where null cannot be said."""
-    schema = {key: value for key, value in schema.items() if key != "description"}
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) == 1 and len(kinds) < len(schema["anyOf"]):
-        del schema["anyOf"]
-        return {**kinds[0], **schema}
-    if "anyOf" in schema:
-        schema["anyOf"] = kinds
-    if "enum" in schema:
-        schema["enum"] = [value for value in schema["enum"] if value is not None]
     return schema
 
 

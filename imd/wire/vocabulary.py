@@ -1,7 +1,7 @@
-"""What each wire name means, with an example: the words of the OpenAPI document (page 1.2).
+"""What each wire name means, with an example: the words of both API documents (page 1.2).
 
-``openapi`` reads it; a test fails when a model or an answer has a name that is not here. It knows
-no routes and no rules: those are in the models.
+``schemas`` and the transports' documents read it; a test fails when a model or an answer has a name
+that is not here. It knows no routes, methods or rules: those are in the tables and models.
 """
 
 from __future__ import annotations
