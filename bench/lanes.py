@@ -105,7 +105,7 @@ class SocketLane:
         if data[0] == 0x81:
             return data[head : head + size]
         if data[0] == 0x88:
-            raise ConnectionResetError(f"the server closed a socket: {data[head:head + size]!r}")
+            raise ConnectionResetError(f"the server closed a socket: {data[head : head + size]!r}")
         return self._payload()
 
 

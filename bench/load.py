@@ -31,13 +31,14 @@ class Load:
         self._spec = spec
         self._poll = select.epoll()
         self._lanes: dict[int, HttpLane | SocketLane] = {}
-        self._number = 0
+        # Keys are never used twice, whichever process made them.
+        self._number = time.time_ns()
         self._sent: dict[bytes, float] = {}
         self.deliveries: list[float] = []
         self.answers: list[float] = []
         self.sending = False
         self._closed = spec["mode"] == "closed"
-        self._requests: dict[HttpLane | SocketLane, tuple[bytes, bytes]] = {}
+        self._requests: dict[HttpLane | SocketLane, list[bytes]] = {}
         receivers = [
             self._watch(SocketLane(spec["port"], self._delivered, login.encode()))
             for login in spec.get("receivers", ())
@@ -48,7 +49,7 @@ class Load:
         self._senders = list(self._requests)
 
     def _open(self, sender: dict[str, Any]) -> None:
-        before, _, after = sender["request"].encode().partition(PLACE)
+        request = sender["request"].encode()
         lane: HttpLane | SocketLane
         if sender["kind"] == "http":
             lane = HttpLane(self._spec["port"], self._answered_http)
@@ -57,9 +58,8 @@ class Load:
             lane = SocketLane(
                 self._spec["port"], self._answered_socket, login.encode() if login else None
             )
-            whole = frame(before + PLACE + after)
-            before, _, after = whole.partition(PLACE)
-        self._requests[self._watch(lane)] = (before, after)
+            request = frame(request)
+        self._requests[self._watch(lane)] = request.split(PLACE)
 
     def _watch(self, lane: Any) -> Any:
         self._lanes[lane.socket.fileno()] = lane
@@ -69,10 +69,9 @@ class Load:
     def send(self, lane: HttpLane | SocketLane, due: float | None = None) -> None:
         self._number += 1
         key = b"%016x" % self._number
-        before, after = self._requests[lane]
         lane.key = key
         self._sent[key] = time.perf_counter() if due is None else due
-        lane.put(before + key + after)
+        lane.put(key.join(self._requests[lane]))
 
     def _answered(self, lane: HttpLane | SocketLane) -> None:
         self.answers.append(time.perf_counter() - self._sent[lane.key])
@@ -112,7 +111,6 @@ class Load:
         self._sent.clear()
         self.answers.clear()
         self.deliveries.clear()
-        self._number += 1
 
     def settle(self, done: Callable[[], bool]) -> None:
         end = time.perf_counter() + TAIL
@@ -160,8 +158,9 @@ class Load:
         sent = self._number - first
         many = sent * (self.receivers if self._spec["mode"] == "fan_out" else 1)
         self.settle(
-            lambda: len(self.answers) >= sent
-            and (not self.receivers or len(self.deliveries) >= many)
+            lambda: (
+                len(self.answers) >= sent and (not self.receivers or len(self.deliveries) >= many)
+            )
         )
         assert not self.receivers or len(self.deliveries) == many, "a message came twice"
         return {

@@ -35,7 +35,7 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of the tree so far, with children that have ended and been waited for."""
+    """User and system time of the tree so far, with that of children that have ended."""
     ticks = 0
     for pid in tree(root):
         fields = _stat(pid)

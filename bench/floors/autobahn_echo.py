@@ -10,9 +10,9 @@ from twisted.internet import reactor as _reactor
 reactor: Any = _reactor
 
 
-class Echo(WebSocketServerProtocol):  # type: ignore[misc]
+class Echo(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        self.sendMessage(payload, isBinary)
+        self.sendMessage(payload, isBinary)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ def post_message(request: Any, session_id: str) -> bytes:
     fields = json.loads(request.content.read())
     request.setHeader(b"Content-Type", b"application/json")
     request.setResponseCode(201)
-    return json.dumps({"session_id": session_id, **fields}, ensure_ascii=False).encode()
+    answer = json.dumps({"session_id": session_id, **fields}, ensure_ascii=False).encode()
+    request.setHeader(b"Content-Length", b"%d" % len(answer))
+    return answer
 
 
 if __name__ == "__main__":

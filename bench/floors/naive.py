@@ -51,14 +51,17 @@ def store(session_id: str, fields: dict[str, Any]) -> dict[str, Any]:
         connection = local.connection = psycopg2.connect(sys.argv[1])
     id_, now = uuid.uuid4().hex, time.time_ns() // 1_000_000
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM n_members WHERE session_id = %s AND user_id = 'd'", (session_id,))
+        cursor.execute(
+            "SELECT 1 FROM n_members WHERE session_id = %s AND user_id = 'd'", (session_id,)
+        )
         assert cursor.fetchone()
         cursor.execute(
             "INSERT INTO n_messages VALUES (%s, %s, 'd', %s, %s, %s, %s)",
             (id_, session_id, fields["type"], fields["content"], fields["client_msg_id"], now),
         )
         cursor.execute(
-            "UPDATE n_sessions SET last_id = %s, last_time = %s WHERE id = %s", (id_, now, session_id)
+            "UPDATE n_sessions SET last_id = %s, last_time = %s WHERE id = %s",
+            (id_, now, session_id),
         )
     return {"id": id_, "session_id": session_id, "sender_id": "d", "timestamp": now, **fields}
 
@@ -74,16 +77,19 @@ def post_message(request: Any, session_id: str) -> Deferred[bytes]:
             page.sendMessage(json.dumps(frame, ensure_ascii=False).encode())
         request.setHeader(b"Content-Type", b"application/json")
         request.setResponseCode(201)
-        return json.dumps(message, ensure_ascii=False).encode()
+        answer = json.dumps(message, ensure_ascii=False).encode()
+        request.setHeader(b"Content-Length", b"%d" % len(answer))
+        return answer
 
     return deferToThreadPool(reactor, pool, store, session_id, fields).addCallback(stored)
 
 
-class Page(WebSocketServerProtocol):  # type: ignore[misc]
+class Page(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         login = json.loads(payload)
         inside[login["params"]["session_id"]] = self
-        self.sendMessage(json.dumps({"jsonrpc": "2.0", "id": login["id"], "result": {}}).encode())
+        answer = json.dumps({"jsonrpc": "2.0", "id": login["id"], "result": {}})
+        self.sendMessage(answer.encode())  # type: ignore[no-untyped-call]
 
 
 class Root(Resource):
@@ -100,7 +106,7 @@ if __name__ == "__main__":
     pool.start()
     factory = WebSocketServerFactory()
     factory.protocol = Page
-    root = Root()
+    root = Root()  # type: ignore[no-untyped-call]
     root.putChild(b"ws", WebSocketResource(factory))
     site = Site(root, parsePOSTFormSubmission=False)
     print(reactor.listenTCP(0, site, 512, "127.0.0.1").getHost().port, flush=True)

@@ -9,7 +9,7 @@ from imd.actions.access import enter
 from imd.actions.ports import House, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
-from imd.domain.errors import ParticipantNotFound, SessionNotFound
+from imd.domain.errors import NotFound, SessionNotFound
 from imd.domain.participant import (
     Avatar,
     Participant,
@@ -20,6 +20,8 @@ from imd.domain.session import Session
 from imd.wire import answers, participants
 
 Members = answers.Items[Participant]
+
+_NO_MEMBER = "None of the named users is a member of this session."
 
 
 async def _with_presence(house: House, members: list[Participant]) -> Members:
@@ -65,7 +67,7 @@ async def get_participants(
         enter(transaction, caller, request.session_id, viewer)
         found = transaction.participants.list(request.session_id, request.participant_ids)
         if not found:
-            raise ParticipantNotFound()
+            raise NotFound(_NO_MEMBER)
         return found
 
     return await _with_presence(house, await house.db.read(look))
@@ -79,7 +81,7 @@ async def get_avatar(house: House, caller: Caller, request: participants.GetAvat
         enter(transaction, caller, request.session_id, viewer)
         found = transaction.participants.list(request.session_id, [request.participant_id])
         if not found:
-            raise ParticipantNotFound()
+            raise NotFound(_NO_MEMBER)
         return Avatar(found[0].participant_id, found[0].name, found[0].avatar)
 
     return await house.db.read(look)
@@ -148,7 +150,7 @@ async def remove_participants(
         check_may_change(caller)
         removed = transaction.participants.remove(head.id, request.participant_ids)
         if not removed:
-            raise ParticipantNotFound()
+            raise NotFound(_NO_MEMBER)
         _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, removed, now)
         return removed, transaction.participants.list(head.id), _told(transaction, head.id)
 
@@ -171,7 +173,7 @@ async def replace_participants(
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
         if set(transaction.participants.remove(head.id, sorted(old))) != old:
-            raise ParticipantNotFound("The one to be replaced is not a member of this session.")
+            raise NotFound("The one to be replaced is not a member of this session.")
         seats = [Seat(user_id, request.role_of_new) for user_id in new]
         added = transaction.participants.add(head, seats, now)
         _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, sorted(old), now)

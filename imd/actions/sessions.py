@@ -82,6 +82,8 @@ def open_in(transaction: Transaction, caller: Caller, opening: Opening) -> Place
     """Make or find a session inside a transaction, and hold its lock."""
     if opening.type not in SESSION_TYPES:
         raise InvalidInput.of("session_type", f"{opening.type} is no session type (0..17)")
+    if opening.session_id is None:
+        check_number(list(opening.seats))
     session_id = opening.session_id or _made_id(transaction, opening)
     caller.check_session(session_id)
     head = transaction.sessions.lock(session_id)
@@ -201,13 +203,13 @@ async def get_session(house: House, caller: Caller, request: sessions.GetSession
 async def session_exists(
     house: House, caller: Caller, request: sessions.SessionExists
 ) -> answers.Exists:
-    """Whether there is such a session, for a user: such a session of its own; reads only."""
+    """Whether there is such a session, or such a session of the named user; reads only."""
     viewer = caller.viewer(request.user_id)
 
     def look(transaction: Transaction) -> bool:
         if caller.sid is not None and request.session_id not in caller.sid:
             return False
-        if viewer is not None and not caller.is_service:
+        if viewer is not None:
             return transaction.participants.get(request.session_id, viewer) is not None
         return transaction.sessions.head(request.session_id) is not None
 

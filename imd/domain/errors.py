@@ -156,11 +156,6 @@ class UserNotFound(NotFound):
     sentence = "There is no such user."
 
 
-class ParticipantNotFound(NotFound):
-    code = "participant_not_found"
-    sentence = "None of the named users is a member of this session."
-
-
 # ---- what stands in the way
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imd.rest.dispatch import Dispatch
-from imd.rest.replies import PLAIN, READY, Reply
+from imd.rest.errors import Headers
+from imd.rest.replies import FILE, PLAIN, READY, Reply
 from imd.rest.routes import API
 from imd.rest.table import Action, Route
 from imd.wire.answers import Answer
@@ -26,6 +27,14 @@ Check = Callable[[], Awaitable[bool]]
 
 #: seconds that a check may take
 CHECK_TIME = 3.0
+
+
+class File(NamedTuple):
+    """A file that anyone may have: its body, media type and further headers."""
+
+    body: bytes
+    kind: bytes
+    headers: Headers = ()
 
 
 class Nothing(Request, frozen=True):
@@ -134,6 +143,21 @@ def _sends(text: bytes) -> Action:
         return text
 
     return document
+
+
+def file_routes(files: Mapping[str, File]) -> tuple[Route, ...]:
+    """Rows for files by their paths; the API document does not tell them."""
+    return tuple(
+        Route(f"file_{path}", ("GET",), path, Nothing, (), _gives(file), None, path, FILE)
+        for path, file in files.items()
+    )
+
+
+def _gives(file: File) -> Action:
+    async def give(house: object, caller: object, request: Nothing) -> Reply:
+        return Reply(200, file.body, file.headers, file.kind)
+
+    return give
 
 
 def _open(name: str, path: str, answers: tuple[Any, ...], action: Action, summary: str) -> Route:

@@ -27,7 +27,7 @@ from imd.domain.errors import BadRequest, ImError
 from imd.rest.dispatch import Dispatch
 from imd.rest.errors import PathNotFound
 from imd.rest.openapi import document
-from imd.rest.pages import Check, Pages
+from imd.rest.pages import Check, File, Pages, file_routes
 from imd.rest.routes import ROUTES
 from imd.rest.table import Route, Shape, Table
 from imd.wire.codec import encode
@@ -116,6 +116,7 @@ def build_root(
     version: str,
     checks: Mapping[str, Check] | None = None,
     documents: Mapping[str, bytes] | None = None,
+    files: Mapping[str, File] | None = None,
     leaves: Mapping[bytes, IResource] | None = None,
     trees: Mapping[bytes, IResource] | None = None,
     routes: Iterable[Route] = ROUTES,
@@ -123,13 +124,15 @@ def build_root(
     """The root resource.
 
     ``checks`` say by name whether the server is ready; ``documents`` are further JSON texts by
-    their paths (``/api/v2/asyncapi.json``). ``leaves`` are resources for exactly ``/NAME`` (``ws``,
+    their paths (``/api/v2/asyncapi.json``), ``files`` are what else is served as it is (``/docs``).
+    ``leaves`` are resources for exactly ``/NAME`` (``ws``,
     ``metrics``; ``b""`` for ``/`` itself), ``trees`` for ``/NAME`` and all below it (``sdk``).
     """
     leaves = dict(leaves or {})
     pages = Pages(dispatch, clock, version, checks or {}, documents or {})
-    table = Table([*routes, *pages.routes(index=b"" not in leaves)])
-    pages.openapi = encode(document(table, version))
+    told = Table([*routes, *pages.routes(index=b"" not in leaves)])
+    pages.openapi = encode(document(told, version))
+    table = Table([*told.routes, *file_routes(files or {})])
     app = Klein()
     app.url_map.merge_slashes = False
     for shape in table.shapes:

@@ -18,9 +18,12 @@ from imd.delivery.admission import Admission
 from imd.rest.channel import HardenedSite
 from imd.rest.dispatch import Dispatch
 from imd.rest.framing import Limits
-from imd.rest.pages import Check
+from imd.rest.pages import Check, File
 from imd.rest.peers import Peers
+from imd.rest.routes import API
 from imd.rest.site import build_root
+from imd.web.files import read_docs
+from imd.websocket import asyncapi
 from imd.websocket.factory import Sockets
 from imd.websocket.room import SocketSettings
 
@@ -70,6 +73,8 @@ def build_front(
         clock=reactor,
         version=__version__,
         checks=checks,
+        documents={f"{API}/asyncapi.json": asyncapi.encoded(__version__)},
+        files={path: File(*found) for path, found in read_docs().items()},
         leaves={b"ws": sockets.resource},
     )
     site = HardenedSite(root, Limits(body=limits.body), reactor=reactor)

@@ -11,6 +11,10 @@ from imd.storage import rows
 from imd.storage.engine import Connection, marks
 
 _LAST_JOIN = " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_message_seq"
+#: the session of each of a member's rows ``p``, found one by one: what a user's list costs is
+#: told by the number of the user's sessions, whatever the planner thinks of all the others
+_EACH = " CROSS JOIN LATERAL (SELECT * FROM sessions z WHERE z.id = p.session_id OFFSET 0) s"
+_JOIN = " JOIN sessions s ON s.id = p.session_id"
 _SORT_TIME = "coalesce(s.last_message_time, s.create_time)"
 
 
@@ -19,6 +23,7 @@ class Sessions:
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+        self._each = _EACH if connection.lateral else _JOIN
 
     def lock(self, session_id: str) -> Head | None:
         """The head, locked until the transaction ends; None when there is no such session."""
@@ -76,7 +81,7 @@ class Sessions:
         sql = (
             f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN}, o.pinned, o.sorted FROM ("
             f"SELECT s.id, {pinned} AS pinned, {_SORT_TIME} AS sorted"
-            f" FROM participants p JOIN sessions s ON s.id = p.session_id WHERE {where}"
+            f" FROM participants p{self._each} WHERE {where}"
             " ORDER BY 2 DESC, 3 DESC, 1 DESC LIMIT %s) o"
             " JOIN sessions s ON s.id = o.id"
             f" JOIN participants p ON p.session_id = s.id AND p.participant_id = %s{_LAST_JOIN}"
@@ -88,8 +93,7 @@ class Sessions:
     def count_by_type(self, query: SessionQuery) -> dict[int, int]:
         where, params = _conditions(query)
         sql = (
-            "SELECT s.type, count(*) FROM participants p JOIN sessions s ON s.id = p.session_id"
-            f" WHERE {where} GROUP BY s.type"
+            f"SELECT s.type, count(*) FROM participants p{self._each} WHERE {where} GROUP BY s.type"
         )
         return {row[0]: row[1] for row in self._db.rows(sql, params)}
 
@@ -143,8 +147,8 @@ class Sessions:
         """Unread by session, only where there is any; one look at each of the user's sessions."""
         where, params = _conditions(SessionQuery(user_id, only=only))
         sql = (
-            "SELECT s.id, s.counted, p.read_counted FROM participants p"
-            f" JOIN sessions s ON s.id = p.session_id WHERE {where} AND s.counted > p.read_counted"
+            f"SELECT s.id, s.counted, p.read_counted FROM participants p{self._each}"
+            f" WHERE {where} AND s.counted > p.read_counted"
         )
         return {row[0]: unread(row[1], row[2]) for row in self._db.rows(sql, params)}
 

@@ -1,8 +1,9 @@
 """Lists and figures of topics that cost the same however many topics there were before.
 
 A user's newest topics are found session by session from an index, never by sorting all of them;
-how many are in each state stands in ``topic_tallies``, which triggers keep. Split from
-:mod:`imd.storage.topics` by what it answers.
+how many are in each state stands in ``topic_tallies``, which triggers keep. LATERAL, where the
+database has it, says which way to go, so that no statistics can talk the planner into reading
+a whole table. Split from :mod:`imd.storage.topics` by what it answers.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 from imd.actions.ports import TopicQuery
 from imd.domain.topic import STATE_MARKS, ListedTopic
 from imd.storage import rows
-from imd.storage.engine import Connection, marks
+from imd.storage.engine import Connection, marks, values
 
 _ORDER = "ORDER BY t.create_time DESC, t.id DESC LIMIT %s"
+_ORDER_N = "ORDER BY n.create_time DESC, n.id DESC LIMIT %s OFFSET %s"
 _OF_USER = "IN (SELECT q.session_id FROM participants q WHERE q.participant_id = %s)"
+_LOOK = "SELECT t.create_time, t.id FROM topics t WHERE"
 _SUMS = ", ".join(f"coalesce(sum(y.{state}), 0)" for state in STATE_MARKS)
 
 
@@ -55,8 +58,13 @@ class TopicLists:
         self, query: TopicQuery, after: tuple[int, str] | None, limit: int
     ) -> list[ListedTopic]:
         """Newest first, after the key ``(create_time, id)``."""
-        by_session = query.user_id is not None and query.session_id is None and self._db.lateral
-        newest, params = (_by_session if by_session else _straight)(query, after, limit)
+        way = _straight
+        if self._db.lateral and query.session_id is None:
+            if query.user_id is not None:
+                way = _by_session
+            elif query.team_codes is not None and len(query.team_codes) > 1:
+                way = _by_team
+        newest, params = way(query, after, limit)
         # Names, last messages and unread are looked up for the rows of the page only.
         sql = (
             f"SELECT {rows.TOPIC}, {rows.LAST}, s.name, s.counted, p.read_counted"
@@ -71,50 +79,66 @@ class TopicLists:
     def count(self, query: TopicQuery) -> dict[tuple[int, int], int]:
         """How many topics by ``(status, reply)``."""
         if query.start is not None or query.end is not None:
-            where = _conditions(query)
-            sql = (
-                f"SELECT t.status, t.reply, count(*) FROM topics t WHERE {where}"
-                " GROUP BY t.status, t.reply"
-            )
-            return {(row[0], row[1]): row[2] for row in self._db.rows(sql, where.params)}
-        where = _tallied(query)
-        found = self._db.row(f"SELECT {_SUMS} FROM topic_tallies y WHERE {where}", where.params)
-        return _by_marks(query, found or ())
+            found, params = self._topics(query)
+            sql = f"SELECT t.status, t.reply, count(*) FROM {found} GROUP BY t.status, t.reply"
+            return {(row[0], row[1]): row[2] for row in self._db.rows(sql, params)}
+        tallies, params = self._tallies(query)
+        return _by_marks(query, self._db.row(f"SELECT {_SUMS} FROM {tallies}", params) or ())
 
     def count_by_team(self, query: TopicQuery) -> dict[str, int]:
         """How many topics each team has."""
         if query.start is not None or query.end is not None:
-            where = _conditions(query)
-            sql = f"SELECT t.team_code, count(*) FROM topics t WHERE {where} GROUP BY t.team_code"
-            return {row[0]: row[1] for row in self._db.rows(sql, where.params)}
-        where = _tallied(query)
-        sql = f"SELECT y.team_code, {_SUMS} FROM topic_tallies y WHERE {where} GROUP BY y.team_code"
-        found = self._db.rows(sql, where.params)
-        return {row[0]: sum(_by_marks(query, row[1:]).values()) for row in found}
+            found, params = self._topics(query)
+            sql = f"SELECT t.team_code, count(*) FROM {found} GROUP BY t.team_code"
+            return {row[0]: row[1] for row in self._db.rows(sql, params)}
+        tallies, params = self._tallies(query)
+        sql = f"SELECT y.team_code, {_SUMS} FROM {tallies} GROUP BY y.team_code"
+        sums = {row[0]: _by_marks(query, row[1:]) for row in self._db.rows(sql, params)}
+        return {team: sum(numbers.values()) for team, numbers in sums.items()}
+
+    def _topics(self, query: TopicQuery, also: str = "1 = 1") -> tuple[str, list[Any]]:
+        """FROM and WHERE of the topics ``t`` that the query asks of."""
+        where = _conditions(query)
+        where.add(also)
+        return self._mine("topics t", "t", where, query.user_id)
+
+    def _mine(
+        self, table: str, name: str, where: _Where, user_id: str | None
+    ) -> tuple[str, list[Any]]:
+        """The rows of a table that stand in a user's sessions, all without a user."""
+        if user_id is None:
+            return f"{table} WHERE {where}", where.params
+        if not self._db.lateral:
+            return f"{table} WHERE {where} AND {name}.session_id {_OF_USER}", [
+                *where.params,
+                user_id,
+            ]
+        rows_ = (
+            f"participants q CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {where}"
+            f" AND {name}.session_id = q.session_id OFFSET 0) {name} WHERE q.participant_id = %s"
+        )
+        return rows_, [*where.params, user_id]
+
+    def _tallies(self, query: TopicQuery) -> tuple[str, list[Any]]:
+        """FROM and WHERE of the tallies ``y`` that the query asks of."""
+        return self._mine("topic_tallies y", "y", _tallied(query), query.user_id)
 
     def median_reply(self, query: TopicQuery) -> float | None:
         """The median of reply time less creation, in ms, over answered topics."""
-        where = _conditions(query)
-        where.add("t.reply = 1 AND t.reply_time IS NOT NULL")
-        counted = self._db.row(f"SELECT count(*) FROM topics t WHERE {where}", where.params)
+        found, params = self._topics(query, "t.reply = 1 AND t.reply_time IS NOT NULL")
+        counted = self._db.row(f"SELECT count(*) FROM {found}", params)
         count = counted[0] if counted else 0
         if not count:
             return None
-        sql = (
-            f"SELECT t.reply_time - t.create_time FROM topics t WHERE {where}"
-            " ORDER BY 1 LIMIT %s OFFSET %s"
-        )
-        middle = self._db.rows(sql, [*where.params, 2 - count % 2, (count - 1) // 2])
+        sql = f"SELECT t.reply_time - t.create_time FROM {found} ORDER BY 1 LIMIT %s OFFSET %s"
+        middle = self._db.rows(sql, [*params, 2 - count % 2, (count - 1) // 2])
         return float(sum(row[0] for row in middle) / len(middle))
 
 
-def _conditions(query: TopicQuery, *, of_user: bool = True) -> _Where:
-    """What the query asks of ``topics t``; ``of_user``: membership among it."""
+def _conditions(query: TopicQuery) -> _Where:
+    """What the query asks of ``topics t``, the user apart."""
     where = _Where()
-    if of_user:
-        if query.user_id is not None:
-            where.add(f"t.session_id {_OF_USER}", query.user_id)
-        where.among("t.session_type", query.types)
+    where.among("t.session_type", query.types)
     where.among("t.team_code", query.team_codes)
     where.among("t.session_id", query.only)
     where.equal("t.session_id", query.session_id)
@@ -137,6 +161,8 @@ def _straight(
 ) -> tuple[str, list[Any]]:
     """The ids of a page, where one index gives them in order."""
     where = _conditions(query)
+    if query.user_id is not None:
+        where.add(f"t.session_id {_OF_USER}", query.user_id)
     _after(where, after)
     return f"SELECT t.id FROM topics t WHERE {where} {_ORDER}", [*where.params, limit]
 
@@ -147,29 +173,50 @@ def _by_session(
     """The ids of a page of a user's topics.
 
     They lie in the sessions whose newest topic is newest: those are found with one look into the
-    index for each of the user's sessions, and the page is made from them alone.
+    index for each of the user's sessions, and the page is made from them alone; when there are
+    enough of them, nothing on it is older than the newest of the last of them. Sessions without a
+    topic of the wanted kind are told by the tallies.
     """
-    where = _conditions(query, of_user=False)
+    where = _conditions(query)
     _after(where, after)
-    typed = _Where()
-    typed.among("z.type", query.types)
-    join = f" JOIN sessions z ON z.id = q.session_id AND {typed}" if query.types is not None else ""
-    look = f"SELECT t.create_time, t.id FROM topics t WHERE {where} AND t.session_id ="
+    tallied = _tallied(query)
+    wanted = [state for state, pair in STATE_MARKS.items() if _wants(query, *pair)]
+    if len(wanted) < len(STATE_MARKS):
+        tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
+    some = ""
+    if len(tallied.parts) > 1:
+        some = (
+            f" CROSS JOIN LATERAL (SELECT 1 FROM topic_tallies y WHERE {tallied}"
+            " AND y.session_id = q.session_id LIMIT 1) y"
+        )
     sql = (
-        "SELECT t.id FROM (SELECT q.session_id, t.create_time, t.id"
-        f" FROM participants q{join} CROSS JOIN LATERAL ({look} q.session_id {_ORDER}) t"
-        f" WHERE q.participant_id = %s {_ORDER}) n"
-        f" CROSS JOIN LATERAL ({look} n.session_id {_ORDER}) t {_ORDER}"
+        "WITH n AS (SELECT q.session_id, t.create_time, t.id FROM"
+        f" participants q{some} CROSS JOIN LATERAL"
+        f" ({_LOOK} {where} AND t.session_id = q.session_id {_ORDER}) t"
+        f" WHERE q.participant_id = %s {_ORDER})"
+        f" SELECT t.id FROM n CROSS JOIN LATERAL ({_LOOK} {where} AND t.session_id = n.session_id"
+        f" AND t.create_time >= coalesce((SELECT n.create_time FROM n {_ORDER_N}), 0) {_ORDER}) t"
+        f" {_ORDER}"
     )
-    first = [*typed.params, *where.params, 1, query.user_id, limit]
-    return sql, [*first, *where.params, limit, limit]
+    first = [*tallied.params, *where.params, 1, query.user_id, limit]
+    return sql, [*first, *where.params, 1, limit - 1, limit, limit]
+
+
+def _by_team(query: TopicQuery, after: tuple[int, str] | None, limit: int) -> tuple[str, list[Any]]:
+    """The ids of a page of several teams' topics: each team's newest, then the newest of those."""
+    teams = sorted(set(query.team_codes or ()))
+    where = _conditions(query._replace(team_codes=None))
+    _after(where, after)
+    sql = (
+        f"SELECT t.id FROM ({values(len(teams), 1)}) w"
+        f" CROSS JOIN LATERAL ({_LOOK} {where} AND t.team_code = w.column1 {_ORDER}) t {_ORDER}"
+    )
+    return sql, [*teams, *where.params, limit, limit]
 
 
 def _tallied(query: TopicQuery) -> _Where:
-    """What the query asks of ``topic_tallies y``."""
+    """What the query asks of ``topic_tallies y``, the user apart."""
     where = _Where()
-    if query.user_id is not None:
-        where.add(f"y.session_id {_OF_USER}", query.user_id)
     where.among("y.session_type", query.types)
     where.among("y.team_code", query.team_codes)
     where.among("y.session_id", query.only)
@@ -182,5 +229,10 @@ def _by_marks(query: TopicQuery, sums: Sequence[int]) -> dict[tuple[int, int], i
     return {
         (status, reply): int(number)
         for (status, reply), number in zip(STATE_MARKS.values(), sums, strict=False)
-        if query.status in (None, status) and query.reply in (None, reply)
+        if _wants(query, status, reply)
     }
+
+
+def _wants(query: TopicQuery, status: int, reply: int) -> bool:
+    """Whether the query asks for topics with these marks."""
+    return query.status in (None, status) and query.reply in (None, reply)

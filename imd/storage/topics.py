@@ -13,8 +13,7 @@ from imd.storage.topic_lists import TopicLists
 
 _NAMES = [field.name for field in fields(Topic)]
 _INSERT = (
-    f"INSERT INTO topics ({', '.join(_NAMES)}) VALUES {marks(len(_NAMES))}"
-    " ON CONFLICT DO NOTHING"
+    f"INSERT INTO topics ({', '.join(_NAMES)}) VALUES {marks(len(_NAMES))} ON CONFLICT DO NOTHING"
 )
 #: written out, so that the index of entries serves the query
 _INTO = int(MessageType.TOPIC_INTO)

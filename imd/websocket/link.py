@@ -205,7 +205,8 @@ class Link:
 
     def stall(self) -> None:
         """The peer does not read: begin no requests until it does."""
-        self.stalled = self.room.tick
+        if self.stalled is None:  # the transport says so again with each write
+            self.stalled = self.room.tick
 
     def flow(self) -> None:
         """Everything written has gone out."""

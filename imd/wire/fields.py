@@ -115,8 +115,8 @@ class Seats(Listed):
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list):
             raise ValueError('Expected a list of "userId:role" or of {"id", "role"}')
-        if not 1 <= len(items) <= cls.most:
-            raise ValueError(f"Expected 1 to {cls.most} participants")
+        if len(items) > cls.most:
+            raise ValueError(f"Expected at most {cls.most} participants")
         return cls(seats_of(cls.item(item) for item in items))
 
     @classmethod

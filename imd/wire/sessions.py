@@ -46,7 +46,7 @@ class OpenSession(IdParts, frozen=True, kw_only=True):
     empty_is_absent = ("session_id",)
     session_type: Number
     session_name: Name
-    participants: Seats
+    participants: Seats = Seats()
     session_id: SessionId | None = None
     business_type: Literal[1, 2] | None = None
 

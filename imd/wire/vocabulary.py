@@ -126,6 +126,14 @@ TERMS: dict[str, Term] = {
     "participant_ids": Term("User ids joined by ','", [_DOCTOR, _PATIENT]),
     "old_participant_ids": Term("Members to remove", [_DOCTOR]),
     "new_participant_ids": Term("Users to add", ["D7"]),
+    # the socket
+    "client_type": Term("How a socket logs in (page 1.5)", "doctor"),
+    "after_seq": Term("The last seq that the client has: what follows it is recovered", 5),
+    "epoch": Term("Names this life of the store; after_seq counts only with the same", "5f3a91c4"),
+    "heartbeat_ms": Term("How often the server pings", 25000),
+    "recovered": Term("Whether messages is exactly what was missed", True),
+    "unread_total": Term("The user's badge", 3),
+    "read": Term("Whether to move the read mark as well", True),
     # lists, pages
     "cursor": Term("The next of the page before", "WzAsMTczNTY4OTYwMDAwMF0"),
     "size": Term("Most items of a page", 20),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -324,15 +323,3 @@ def test_after_stop_no_timer_is_left(post: Post) -> None:
     post.courier.stop()
     post.after(10)
     assert post.clock.getDelayedCalls() == []
-
-
-def test_a_delivery_costs_little_beside_its_send(post: Post) -> None:
-    """Page 6: what is done for each socket is one call."""
-    links = [post.inside("p") for _ in range(19)]
-    for link in links:
-        link.frames = []
-    start = time.perf_counter()
-    for _ in range(200):
-        post.send()
-    each = (time.perf_counter() - start) / 200 / len(links)
-    assert each < 50e-6

@@ -10,7 +10,7 @@ from imd.domain.errors import FieldError, ImError, InvalidInput, RateLimited, Un
 CODES = {
     "bad_json", "bad_request", "conflict", "forbidden", "forbidden_user", "idempotency_conflict",
     "internal", "invalid", "message_not_found", "missing_scope", "no_device", "no_live_topic",
-    "not_a_member", "not_editable", "not_found", "not_the_sender", "participant_not_found",
+    "not_a_member", "not_editable", "not_found", "not_the_sender",
     "rate_limited", "recall_window_passed", "reserved_id", "server_only_type", "session_not_found",
     "session_type_conflict", "session_type_retired", "too_large", "topic_active", "topic_ended",
     "topic_id_taken", "topic_not_found", "topics_not_allowed", "unauthenticated", "unavailable",

@@ -121,9 +121,11 @@ class RawSocket:
             if frame.kind == TEXT and (found := frame.json).get("id") == id_:
                 return found
 
-    def log_in(self, token: str, client_type: str, session_id: str | None = None) -> Any:
+    def log_in(
+        self, token: str, client_type: str, session_id: str | None = None, **more: object
+    ) -> Any:
         """The login's result."""
-        params = {"token": token, "client_type": client_type}
+        params: dict[str, object] = {"token": token, "client_type": client_type, **more}
         if session_id is not None:
             params["session_id"] = session_id
         self.put(request("login", params, "login"))

@@ -148,9 +148,9 @@ async def test_a_client_that_never_reads_its_answers_is_closed_in_the_end(
     client = await server.login("p", T)
     client.transport.pauseProducing()  # type: ignore[union-attr]
     (link,) = server.sockets._links
-    for _ in range(100):
+    for _ in range(400):
         client.ask("history", session_id=S)
-    await server_has(client, lambda: link.stalled is not None)
+    await server_has(client, lambda: link.stalled is not None and link.reading is not None)
     server.seconds(63)
     await server_has(client, lambda: len(server.sockets) == 0)
 
@@ -360,11 +360,12 @@ async def test_over_tls_everything_goes_through_the_transport(server: Server) ->
     endpoint = SSL4ClientEndpoint(reactor, "127.0.0.1", port, CertificateOptions())
     await connectProtocol(endpoint, made)
     server.clients.append(made)
+    await made.until(lambda: made.head)
     await made.result("login", token="p", client_type="patient", session_id=S)
     (link,) = server.sockets._links
     assert link.wire._straight is None  # type: ignore[attr-defined]
-    flood(server, 20)
-    await made.until(lambda: len(made.told("message")) == 20)
+    flood(server, 10)
+    await made.until(lambda: len(made.told("message")) == 10)
     made.transport.pauseProducing()  # type: ignore[union-attr]
     while not link.is_gone:
         flood(server, 5)

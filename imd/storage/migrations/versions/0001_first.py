@@ -160,6 +160,11 @@ TABLES = (
     CREATE INDEX topics_team ON topics
     (team_code, create_time, id, session_type, status, reply, reply_time)
     """,
+    # A team's page of one state, however seldom that state is.
+    """
+    CREATE INDEX topics_team_state ON topics
+    (team_code, status, reply, create_time, id, session_type)
+    """,
     # How many topics are in each state, a row for each session, team and type. Triggers keep it,
     # so it stays true when an operator repairs topics by hand.
     """
