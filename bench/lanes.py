@@ -90,7 +90,7 @@ class SocketLane:
             self._arrived(self, payload)
 
     def _payload(self) -> bytes | None:
-        """The next text frame's payload; pings are dropped, the bench is shorter than that."""
+        """The next text frame's payload; a ping on the way is answered."""
         data = self._data
         if len(data) < 2:
             return None
@@ -106,6 +106,8 @@ class SocketLane:
             return data[head : head + size]
         if data[0] == 0x88:
             raise ConnectionResetError(f"the server closed a socket: {data[head : head + size]!r}")
+        if data[0] == 0x89:
+            self.put(bytes((0x8A, 0x80 | size)) + b"\0\0\0\0" + data[head : head + size])
         return self._payload()
 
 

@@ -107,6 +107,13 @@ class Load:
         for number, _ in self._poll.poll(max(0.0, until - time.perf_counter())):
             self._lanes[number].readable()
 
+    def told(self) -> str:
+        """Wait for the next line of the bench, and keep the sockets alive meanwhile."""
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            for number, _ in self._poll.poll(0.2):
+                self._lanes[number].readable()
+        return sys.stdin.readline()
+
     def forget(self) -> None:
         self._sent.clear()
         self.answers.clear()
@@ -187,7 +194,7 @@ def main() -> None:
     run = {"closed": load.closed, "open": load.open, "fan_out": load.fan_out}[spec["mode"]]
     run(spec["warm_up"])
     print("READY", flush=True)
-    while sys.stdin.readline():
+    while load.told():
         print(json.dumps(run(spec["seconds"])), flush=True)
 
 

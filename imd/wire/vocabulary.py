@@ -91,8 +91,8 @@ TERMS: dict[str, Term] = {
     "order": Term("asc or desc by seq", "desc"),
     "peek": Term("Leave the marks where they are", False),
     # topics
-    "topic_id": Term("The topic: the platform's consult code; ended, ended? and into also take "
-                     "'current'", _TOPIC),
+    "topic_id": Term("The topic: the platform's consult code; 'current', where it ends or is "
+                     "entered, is the session's last one", _TOPIC),
     "name": Term("A name", "王医生"),
     "description": Term("What it is about", "三天"),
     "start_by": Term("The member who starts it", _PATIENT),

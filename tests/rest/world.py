@@ -126,7 +126,9 @@ class World:
             nothing, nothing, nothing, nothing, self.door, now, lambda: "id", Rules(), rates
         )
         site = {
-            k: options.pop(k) for k in ("checks", "documents", "leaves", "trees") if k in options
+            k: options.pop(k)
+            for k in ("checks", "documents", "files", "leaves", "trees")
+            if k in options
         }
         self.dispatch = Dispatch(
             self.house,

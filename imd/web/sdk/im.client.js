@@ -105,8 +105,8 @@
   const ACK_GAP = 250; // acknowledgements are gathered, they count as requests
   const TYPING_GAP = 3000; // the server relays no more
   const FRAME = 262144; // bytes; a larger frame would end the connection
-  const BURST = 10; // sends that may be under way together; then one after another,
-  const REFILL = 200; // with one more for each 200 ms: half of what the server allows a user
+  const BURST = 8; // sends that may be under way together; then one after another,
+  const REFILL = 200; // with one more for each 200 ms: less than the server allows a user
 
   const settings = { base: ownOrigin(), token: undefined, apiKey: undefined };
 
@@ -275,6 +275,7 @@
   /** A page's connection, made by `im.connect`; it lasts until `close`, whatever the network does. */
   class Chat {
     constructor(options) {
+      if (!root.WebSocket) throw new TypeError("im: there is no WebSocket here");
       this._options = options;
       this._url = `${baseOf(options).replace(/^http/, "ws")}/ws`;
       this._session = options.session_id;
@@ -291,7 +292,7 @@
       this._credited = Date.now();
       this._outside = [];
       this._listen(root, "online", () => this._online());
-      this._listen(root, "offline", () => this._lost(1006));
+      this._listen(root, "offline", () => this._socket && this._lost(1006));
       this._listen(root.document, "visibilitychange", () => hidden() || this._shown());
       this._connect();
     }
@@ -432,7 +433,9 @@
       const params = entering ? Object.assign(this._place(call.params.session_id), call.params) : call.params;
       const asked = params.after_seq !== undefined;
       call.tries += 1;
-      call.id = this._ask(
+      call.id = ++this._id;
+      this._ask(
+        call.id,
         call.method,
         params,
         (result) => {
@@ -524,6 +527,7 @@
       const asked = params.after_seq !== undefined;
       this._after("answer", ANSWER, () => this._lost(1006));
       this._ask(
+        ++this._id,
         "login",
         params,
         (result) => this._loggedIn(result, asked),
@@ -535,7 +539,7 @@
     }
 
     _loggedIn(result, asked) {
-      clearTimeout(this._timers.answer);
+      this._stop("answer");
       this._state = "open";
       this._attempt = 0;
       this._heartbeat = result.heartbeat_ms || 25000;
@@ -650,11 +654,9 @@
     }
 
     /** Asks on this socket; when it is lost nobody is told. */
-    _ask(method, params, done, failed) {
-      const id = ++this._id;
+    _ask(id, method, params, done, failed) {
       this._flying.set(id, { done, failed });
       this._put({ id, method, params });
-      return id;
     }
 
     _frame(data) {
@@ -665,9 +667,9 @@
         return;
       }
       if (this._state === "open") this._hear();
-      if (frame.method === "message") this._take(frame.params, false);
-      else if (frame.method) this._tell(frame.method, frame.params);
-      else this._answered(frame);
+      if (!frame.method) this._answered(frame);
+      else if (frame.method === "message") this._take(frame.params, false);
+      else this._tell(frame.method, frame.params);
       this._say();
       if (this._state !== "open") return;
       if (this._unacknowledged) this._acknowledge();
@@ -766,14 +768,15 @@
       if (this._timers.answer) return;
       const alive = () => this._stop("answer");
       this._after("answer", ANSWER, () => this._lost(1006));
-      this._ask("ack", this._mark(), alive, alive);
+      this._ask(++this._id, "ack", this._mark(), alive, alive);
     }
 
+    /** The page is seen again: what it shows is read now, and the connection may have died meanwhile. */
     _shown() {
       if (this._state === "open") {
         this._stop("answer");
         this._probe();
-      } else {
+      } else if (this._timers.retry) {
         this._online();
       }
     }
