@@ -141,6 +141,13 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     login_timeout: _Seconds = 10.0
 
 
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The page at ``/`` where a doctor and a patient talk, and the server's live figures show."""
+
+    #: off in prod by default; where calls need a credential, so does everything the page shows
+    enabled: _Switch = True
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the log looks like, and how much of it there is (page 5.4)."""
 
@@ -164,6 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsSettings
     messages: MessagesSettings
     websocket: WebSocketSettings
+    console: ConsoleSettings
     log: LogSettings
 
 
@@ -177,6 +185,7 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "limits": LimitsSettings,
     "messages": MessagesSettings,
     "websocket": WebSocketSettings,
+    "console": ConsoleSettings,
     "log": LogSettings,
 }
 
@@ -184,7 +193,7 @@ SECTIONS: Final[dict[str, SectionType]] = {
 PROFILE_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "dev": {"http.interface": "127.0.0.1", "auth.mode": "trusted", "log.format": "text"},
     "test": {"log.format": "text"},
-    "prod": {},
+    "prod": {"console.enabled": False},
 }
 
 #: keys whose value is never shown

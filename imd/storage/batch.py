@@ -21,7 +21,7 @@ from imd.domain.errors import (
     TopicEnded,
     TopicNotFound,
 )
-from imd.domain.message import Draft, Message, fingerprint
+from imd.domain.message import Draft, fingerprint
 from imd.domain.participant import Mark, Marked
 from imd.domain.session import Head, unread
 from imd.storage.engine import Connection, values
@@ -114,8 +114,9 @@ class _Batch:
             draft = _draft(job)
             key = (draft.session_id, draft.sender_id, draft.client_msg_id or "")
             try:
-                found = settled.get(place) or self._judge(draft, known)
-                if found is not None:
+                if place in settled:
+                    outcomes[place] = Posted(settled[place].message, replayed=False)
+                elif (found := self._judge(draft, known)) is not None:
                     outcomes[place] = found
                 elif draft.client_msg_id is not None and key in first_use:
                     earlier = entries[first_use[key]]
@@ -128,12 +129,14 @@ class _Batch:
                     places.append(place)
             except ImError as refusal:
                 outcomes[place] = refusal
-        self.committed, moved = log.store(self._heads, entries, self._now)
+        new, moved = log.store(self._heads, entries, self._now)
         self._heads = {**self._heads, **moved}
-        for place, stored in zip(places, self.committed, strict=True):
+        for place, stored in zip(places, new, strict=True):
             outcomes[place] = Posted(stored.message, replayed=False)
         for place, entry in repeats:
-            outcomes[place] = Posted(self.committed[entry].message, replayed=True)
+            outcomes[place] = Posted(new[entry].message, replayed=True)
+        # What an earlier attempt stored has been told to nobody yet.
+        self.committed = [*settled.values(), *new]
 
     def _judge(self, draft: Draft, facts: Facts) -> Posted | None:
         """None for a draft to be stored, Posted for one that is stored already."""
@@ -151,22 +154,22 @@ class _Batch:
             raise TopicEnded()
         return None
 
-    def _settled(self, jobs: Placed) -> dict[int, Posted]:
+    def _settled(self, jobs: Placed) -> dict[int, Committed]:
         """What earlier attempts with an unknown outcome did store, found by the message's id.
 
         The session's lock is held, so no former attempt can still be under way. The first message
         of an ad hoc group bears the session's id instead of its own.
         """
-        doubtful = [(place, _draft(job)) for place, job in jobs if job.unsettled]
+        doubtful = [(place, _draft(job), job.origin) for place, job in jobs if job.unsettled]
         if not doubtful:
             return {}
-        ids = {id_ for _, draft in doubtful for id_ in (draft.id, draft.session_id)}
+        ids = {id_ for _, draft, _ in doubtful for id_ in (draft.id, draft.session_id)}
         stored = self._transaction.log.by_ids(sorted(ids))
-        found: dict[int, Posted] = {}
-        for place, draft in doubtful:
-            message = stored.get(draft.id) or _same(stored.get(draft.session_id), draft)
-            if message is not None:
-                found[place] = Posted(message, replayed=False)
+        found: dict[int, Committed] = {}
+        for place, draft, origin in doubtful:
+            entry = stored.get(draft.id) or _same(stored.get(draft.session_id), draft)
+            if entry is not None:
+                found[place] = entry._replace(origin=origin)
         return found
 
     # ---- marks
@@ -211,10 +214,11 @@ def _mark(job: Job) -> Mark:
     return job.wish
 
 
-def _same(message: Message | None, draft: Draft) -> Message | None:
-    if message is None or message.sender_id != draft.sender_id:
+def _same(entry: Committed | None, draft: Draft) -> Committed | None:
+    if entry is None or entry.message.sender_id != draft.sender_id:
         return None
-    return message if fingerprint(message.type, message.content) == draft.fingerprint else None
+    made_of = fingerprint(entry.message.type, entry.message.content)
+    return entry if made_of == draft.fingerprint else None
 
 
 class _Goal(NamedTuple):

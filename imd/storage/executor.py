@@ -41,11 +41,13 @@ ATTEMPTS = 3
 class Task(Generic[T]):
     """One piece of work on its way through the queue and a thread."""
 
-    __slots__ = ("deadline", "done", "settled", "work")
+    __slots__ = ("deadline", "done", "late", "settled", "work")
 
     def __init__(self, work: Work[T], deadline: float) -> None:
         self.work, self.deadline = work, deadline
         self.settled = False
+        #: set when its connection was broken off because the deadline had passed
+        self.late = False
         self.done: Deferred[T] = Deferred(lambda _: self._abandon())
 
     def _abandon(self) -> None:
@@ -94,7 +96,7 @@ class Lane:
                     self._discard()
                     if fresh:
                         return Failure(error)
-                if attempt == ATTEMPTS or task.settled:
+                if attempt == ATTEMPTS or task.late:
                     return Failure(error)
             except Refused:
                 return Failure()
@@ -170,18 +172,23 @@ class Executor:
             empty.callback(None)
 
     def _look(self) -> None:
-        """The watchdog: answer what is late, and free the thread that is stuck with it."""
+        """The watchdog: refuse what waited too long, free the thread that is stuck too long.
+
+        Work that runs is not given up here: its thread, freed, says what became of it, so that
+        what did happen is also told.
+        """
         now = self.reactor.seconds()
         running = {lane.task: lane for lane in self._lanes if lane.task is not None}
         for task in [task for task in self._live if task.deadline <= now]:
             lane = running.get(task)
-            if lane is not None:
-                _log.warn("{lane}: no answer of the database in time", lane=lane.name)
-                task.deadline = now + self._timeout  # break off again, should this not help
-                connection = lane.connection
-                if connection is not None:
-                    connection.break_off()
-            task.settle(Failure(Unavailable("The database did not answer in time.")))
+            if lane is None:
+                task.settle(Failure(Unavailable("The database did not answer in time.")))
+                continue
+            _log.warn("{lane}: no answer of the database in time", lane=lane.name)
+            task.late, task.deadline = True, now + self._timeout
+            connection = lane.connection
+            if connection is not None:
+                connection.break_off()
 
     def close(self, limit: float) -> Deferred[None]:
         """Wait until what runs has ended, at most ``limit`` seconds; threads end after it."""

@@ -146,10 +146,14 @@ class Log:
             found[row[0]] = Facts(row[1], row[2], row[3], former, row[18])
         return found
 
-    def by_ids(self, ids: Sequence[str]) -> dict[str, Message]:
+    def by_ids(self, ids: Sequence[str]) -> dict[str, Committed]:
         """Messages that an earlier attempt with an unknown outcome may have stored."""
-        sql = f"SELECT {rows.MESSAGE} FROM messages m WHERE m.id IN {marks(len(ids))}"
-        return {row[0]: rows.message(row) for row in self._db.rows(sql, ids)}
+        sql = (
+            f"SELECT {rows.MESSAGE}, s.type, m.counted FROM messages m"
+            f" JOIN sessions s ON s.id = m.session_id WHERE m.id IN {marks(len(ids))}"
+        )
+        found = self._db.rows(sql, ids)
+        return {row[0]: Committed(rows.message(row), row[-2], row[-1]) for row in found}
 
     def store(
         self, heads: Mapping[str, Head], entries: Sequence[Entry], now: int

@@ -37,6 +37,10 @@ SETTLE_PAUSE = 0.2
 _log = Logger()
 
 
+def _unmeasured(wishes: int, seconds: float) -> None:
+    """Where there are no metrics."""
+
+
 class _Waiting:
     """A job, its deadline (reactor seconds), and the Deferred of whoever waits.
 
@@ -76,8 +80,15 @@ class GroupingWriter:
         self._reactor, self._executor, self._clock = reactor, executor, clock
         self._announce, self._timeout = announce, timeout
         self._waiting: deque[_Waiting] = deque()
-        self._under_way = False
+        self._under_way, self._begun = False, 0.0
         self._idle: list[Deferred[None]] = []
+        #: told how many wishes each transaction carried, and its seconds from queue to answer
+        self.batched: Callable[[int, float], None] = _unmeasured
+
+    @property
+    def waiting(self) -> int:
+        """How many wishes wait for a transaction."""
+        return len(self._waiting)
 
     def post(self, draft: Draft, origin: object = None) -> Deferred[Posted]:
         """Store a message; fires when it is durable. Unavailable is safe to repeat with its key."""
@@ -125,7 +136,7 @@ class GroupingWriter:
             for done in idle:
                 done.callback(None)
             return
-        self._under_way = True
+        self._under_way, self._begun = True, now
         jobs = [waiting.job for waiting in batch]
         now_ms = self._clock.now()
 
@@ -141,6 +152,7 @@ class GroupingWriter:
 
     def _done(self, result: Result, batch: list[_Waiting]) -> None:
         self._under_way = False
+        self.batched(len(batch), self._reactor.seconds() - self._begun)
         if result.committed:
             self._announce(result.committed)
         busy: list[_Waiting] = []

@@ -212,6 +212,7 @@ async def test_sticky_is_personal_and_comes_first(home: Household) -> None:
     assert [s.id for s in (await home.sessions(doctor("D2"))).items] == ["s2", "s1", "s0"]
     assert (await home.session(doctor("D1"), session_id="s0")).sticky is True
     assert (await home.session(doctor("D2"), session_id="s0")).sticky is False
+    home.clock.time += 10
     await home.say("P1", session="s1")
     assert [s.id for s in (await home.recent(doctor("D1"))).items] == ["s1"]
     assert (await home.unpin(doctor("D1"), session_id="s0")).sticky is False
