@@ -21,17 +21,21 @@ from tests.e2e.server import Imd, token
 from tests.servers import PostgresServer
 
 SMALL, LARGE = 1_000, 1_000_000
-ROUNDS = 150
+ROUNDS = 300
 NAMES = {"thousand": SMALL, "million": LARGE}
 
-#: a copy of the session's first message for each further seq
-_FILL = """
-INSERT INTO im.messages SELECT (m2).* FROM (
-    SELECT jsonb_populate_record(m, jsonb_build_object(
-        'id', m.session_id || '-' || n, 'seq', n, 'counted', n, 'timestamp', m.timestamp + n,
-        'client_msg_id', NULL, 'fingerprint', NULL)) AS m2
-    FROM im.messages m, generate_series(2, %s) n WHERE m.session_id = %s AND m.seq = 1
-) filled
+#: what differs in the copy of a session's first message for seq n; other columns stay
+_DIFFERENT = {
+    "id": "m.session_id || '-' || n",
+    "seq": "n",
+    "counted": "n",
+    "timestamp": "m.timestamp + n",
+    "client_msg_id": "NULL",
+    "fingerprint": "NULL",
+}
+_COLUMNS = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = 'im' AND table_name = 'messages' ORDER BY ordinal_position
 """
 _SESSION = """
 UPDATE im.sessions SET last_seq = %s, counted = %s, last_timestamp = last_timestamp + %s,
@@ -55,8 +59,14 @@ def _furnish(server: Imd, postgres: PostgresServer, url: str) -> None:
                 (await rest.post(name, requests.CONTENT, "first")).must(201)
 
     asyncio.run(first())
+    columns = [row[0] for row in postgres.execute(_COLUMNS, url=url)]
+    values = ", ".join(_DIFFERENT.get(column, f"m.{column}") for column in columns)
+    fill = (
+        f"INSERT INTO im.messages ({', '.join(columns)}) SELECT {values}"
+        " FROM im.messages m, generate_series(2, %s) n WHERE m.session_id = %s AND m.seq = 1"
+    )
     for name, many in NAMES.items():
-        postgres.execute(_FILL, many, name, url=url)
+        postgres.execute(fill, many, name, url=url)
         postgres.execute(_SESSION, many, many, many, many, many, name, url=url)
         postgres.execute(_SENDER, many, many, many, name, f"D-{name}", url=url)
     postgres.execute("VACUUM ANALYZE im.messages", url=url)

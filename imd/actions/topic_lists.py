@@ -6,13 +6,16 @@ A user's token sees the topics of its own sessions; a service names a user, a se
 from __future__ import annotations
 
 from imd.actions.access import enter
+from imd.actions.pages import MOST_BYTES
 from imd.actions.ports import House, Transaction
 from imd.actions.ports import TopicQuery as Query
 from imd.domain.caller import Caller
 from imd.domain.errors import FieldError, InvalidInput
+from imd.domain.ids import UserId
 from imd.domain.session_types import SessionType
 from imd.domain.topic import STATE_MARKS, ListedTopic
 from imd.wire import answers, cursor, topics
+from imd.wire.codec import encode
 
 Key = tuple[int, str] | None
 
@@ -61,16 +64,29 @@ async def _page(
     key = _key(after)
 
     def look(transaction: Transaction) -> list[ListedTopic]:
-        if query.session_id is not None:
-            enter(transaction, caller, query.session_id, caller.viewer(None))
+        _check(transaction, caller, query)
         return transaction.topics.page(query, key, size + 1)
 
     return _cut(await house.db.read(look), size)
 
 
+def _check(transaction: Transaction, caller: Caller, query: Query) -> None:
+    """A session that is named must be there, and the user a member of it (page 2.1)."""
+    if query.session_id is not None:
+        viewer = None if query.user_id is None else UserId(query.user_id)
+        enter(transaction, caller, query.session_id, viewer)
+
+
 def _cut(found: list[ListedTopic], size: int) -> answers.Page[ListedTopic]:
-    shown = found[:size]
-    more = len(found) > size
+    """The page that ends after ``size`` topics, or early at MOST_BYTES (page 2.1)."""
+    shown: list[ListedTopic] = []
+    room = MOST_BYTES
+    for topic in found[:size]:
+        room -= len(encode(topic))
+        if room < 0 and shown:
+            break
+        shown.append(topic)
+    more = len(found) > len(shown)
     return answers.Page(shown, cursor.pack(shown[-1].create_time, shown[-1].id) if more else None)
 
 
@@ -102,8 +118,7 @@ async def list_health_team_topics(
     query, key = _health(_query(caller, request)), _key(request.cursor)
 
     def look(transaction: Transaction) -> tuple[list[ListedTopic], dict[str, int]]:
-        if query.session_id is not None:
-            enter(transaction, caller, query.session_id, caller.viewer(None))
+        _check(transaction, caller, query)
         found = transaction.topics.page(query, key, request.size + 1)
         return found, transaction.topics.count_by_team(query)
 

@@ -37,7 +37,7 @@ def show(
     line: Line, action: str | None, object_: str | None, since: int | None, limit: int
 ) -> None:
     """Show the newest entries, oldest first."""
-    with transaction(line.settings()) as tx:
+    with transaction(line.settings(), write=False) as tx:
         found = tx.audit.page(action=action, object_=object_, since=since, limit=limit)
     items = [{**entry._asdict(), "detail": json.loads(entry.detail)} for entry in found]
     lines = [
@@ -56,7 +56,7 @@ def _moment(milliseconds: int) -> str:
 @click.pass_obj
 def verify(line: Line) -> int:
     """Recompute the whole chain; status 1 when an entry was changed, removed or moved."""
-    with transaction(line.settings()) as tx:
+    with transaction(line.settings(), write=False) as tx:
         count, flaw = tx.audit.verify()
     if flaw is None:
         line.answer({"entries": count, "intact": True}, [f"{count} entries, none touched"])

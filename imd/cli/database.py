@@ -43,9 +43,10 @@ def make_folder(url: str) -> None:
 
 
 @contextmanager
-def transaction(settings: Settings) -> Iterator[Transaction]:
+def transaction(settings: Settings, *, write: bool = True) -> Iterator[Transaction]:
     """One transaction on the configured database, committed when the block ends well.
 
+    Without ``write`` it is one snapshot, and holds up nobody who writes meanwhile.
     The schema is brought up to date first when ``database.auto_migrate`` is on (page 5.2).
     Raises CommandFailed with what is wrong.
     """
@@ -62,5 +63,5 @@ def transaction(settings: Settings) -> Iterator[Transaction]:
                     f"the schema is {standing or 'missing'}, not {migrate.HEAD}: imdctl migrate"
                 )
             migrate.upgrade(url)
-        with sync_transaction(url) as tx:
+        with sync_transaction(url, write=write) as tx:
             yield tx

@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("imd.cli.tokens", "token"),
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
+    "demo": ("imd.cli.demo", "demo"),
     "chat": ("imd.cli.chat", "chat"),
 }
 

@@ -43,12 +43,15 @@ class Courier:
         self, db: Database, registry: Registry, reactor: IReactorTime, now: Callable[[], int]
     ) -> None:
         self.registry, self._now = registry, now
+        #: messages that this process stored, and how often one was written to an inside socket
+        self.stored = self.delivered = 0
         self.feeds = Feeds(db, reactor, self._broadcast)
         self.badges = Badges(db, registry, reactor)
         self.notices = Notices(db, registry, reactor, self.badges.stale)
 
     def committed(self, entries: Sequence[Committed]) -> None:
         """Deliver messages that are durable, in whatever order they come."""
+        self.stored += len(entries)
         for entry in entries:
             try:
                 self._commit(entry)
@@ -65,11 +68,12 @@ class Courier:
             self.notices.add(Event(message.session_id, frame=_frame("topic", entry.answered)))
 
     def _broadcast(self, entry: Committed) -> None:
-        """After its place in the stream: the topic that the message answered."""
-        if entry.answered is None:
-            return
+        """Count it; and after its place in the stream, the topic that the message answered."""
         feed = self.feeds.get(entry.message.session_id)
-        if feed is not None:
+        if feed is None:
+            return
+        self.delivered += feed.audience
+        if entry.answered is not None:
             feed.tell(_frame("topic", entry.answered))
 
     def updated(self, message: Message) -> None:

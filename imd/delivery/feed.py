@@ -57,6 +57,11 @@ class Feed:
     def empty(self) -> bool:
         return not (self._live or self._ahead or self._joining)
 
+    @property
+    def audience(self) -> int:
+        """How many links get what is broadcast now."""
+        return len(self._live)
+
     def links(self, user_ids: Collection[str]) -> list[Link]:
         """All links of these users, joining ones too."""
         everyone = {**self._live, **self._ahead, **self._joining}

@@ -230,7 +230,7 @@ class Dispatch:
         request = exchange.request
         request.setResponseCode(status)
         put = request.responseHeaders.setRawHeaders
-        if status != 204:
+        if status not in (204, 304):
             put(b"Content-Type", [kind])
             put(b"Content-Length", [b"%d" % len(body)])
         put(b"X-Content-Type-Options", [b"nosniff"])
@@ -238,8 +238,9 @@ class Dispatch:
         put(b"Cache-Control", [b"no-store"])
         for name, value in headers:
             put(name, [value])
-        for name, value in self._origins.headers(request):
-            put(name, [value])
+        if not any(name == b"Access-Control-Allow-Origin" for name, _ in headers):
+            for name, value in self._origins.headers(request):
+                put(name, [value])
         self._note(exchange, status)
         return body
 

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from imd.rest.cached import Cached, CacheRequest
 from imd.rest.dispatch import Dispatch
 from imd.rest.errors import Headers
 from imd.rest.replies import FILE, PLAIN, READY, Reply
@@ -148,14 +149,16 @@ def _sends(text: bytes) -> Action:
 def file_routes(files: Mapping[str, File]) -> tuple[Route, ...]:
     """Rows for files by their paths; the API document does not tell them."""
     return tuple(
-        Route(f"file_{path}", ("GET",), path, Nothing, (), _gives(file), None, path, FILE)
+        Route(f"file_{path}", ("GET",), path, CacheRequest, (), _gives(file), None, path, FILE)
         for path, file in files.items()
     )
 
 
 def _gives(file: File) -> Action:
-    async def give(house: object, caller: object, request: Nothing) -> Reply:
-        return Reply(200, file.body, file.headers, file.kind)
+    cached = Cached(file.body, file.kind, file.headers)
+
+    async def give(house: object, caller: object, request: CacheRequest) -> Reply:
+        return cached.reply(request)
 
     return give
 

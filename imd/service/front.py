@@ -15,14 +15,18 @@ from imd import __version__
 from imd.actions.ports import House
 from imd.config import Settings
 from imd.delivery.admission import Admission
+from imd.rest.admission import Admission as Gate
 from imd.rest.channel import HardenedSite
 from imd.rest.dispatch import Dispatch
 from imd.rest.framing import Limits
+from imd.rest.origins import Origins
 from imd.rest.pages import Check, File
 from imd.rest.peers import Peers
 from imd.rest.routes import API
 from imd.rest.site import build_root
+from imd.service.console import Watching, mount
 from imd.web.files import read_docs
+from imd.web.sdk import read_sdk
 from imd.websocket import asyncapi
 from imd.websocket.factory import Sockets
 from imd.websocket.room import SocketSettings
@@ -47,6 +51,7 @@ def build_front(
     house: House,
     admission: Admission,
     checks: Mapping[str, Check],
+    watching: Watching,
 ) -> Front:
     """The site of this process; ``checks`` say by name whether it is ready."""
     http, limits = settings.http, settings.limits
@@ -57,6 +62,7 @@ def build_front(
         allowed_origins=http.allowed_origins,
         trusted_proxies=http.trusted_proxies,
         body_limit=limits.body,
+        observe=watching.metrics.observe,
     )
     peers = Peers(http.trusted_proxies)
     sockets = Sockets(
@@ -68,14 +74,17 @@ def build_front(
         is_secure=peers.is_secure,
         client_address=peers.client,
     )
+    gate = Gate(house, peers, Origins(http.allowed_origins, peers))
+    mounted = mount(dispatch, gate, watching, console=settings.console.enabled)
     root = build_root(
         dispatch,
         clock=reactor,
         version=__version__,
         checks=checks,
         documents={f"{API}/asyncapi.json": asyncapi.encoded(__version__)},
-        files={path: File(*found) for path, found in read_docs().items()},
-        leaves={b"ws": sockets.resource},
+        files={path: File(*found) for path, found in {**read_docs(), **read_sdk()}.items()},
+        leaves={b"ws": sockets.resource, **mounted.leaves},
+        trees=mounted.trees,
     )
     site = HardenedSite(root, Limits(body=limits.body), reactor=reactor)
     return Front(site, dispatch, sockets)

@@ -33,9 +33,13 @@ from imd.service.credentials import (
     read_snapshot,
 )
 from imd.service.drain import GRACE, Drain
-from imd.service.front import build_front
+from imd.service.console import Watching
+from imd.service.demo import tell_demo
+from imd.service.figures import TICK, Figures
+from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
 from imd.service.listening import CannotServe, open_port, port_number
+from imd.service.metrics import Metrics, Sources
 from imd.service.notify import ALIVE, READY, STOPPING, Systemd
 from imd.service.ordered import Steps
 from imd.service.secret import signing_secret
@@ -62,6 +66,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     def committed(entries: Sequence[Committed]) -> None:
         courier.committed(entries)
 
+    metrics = Metrics()
     store = await open_store(
         database.url,
         reactor=reactor,
@@ -91,7 +96,11 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    front = build_front(settings, reactor, house, admission, {"database": answers(store.ping)})
+    checks = {"database": answers(store.ping)}
+    watching = watching_of(settings, reactor, house, metrics)
+    front = build_front(settings, reactor, house, admission, checks, watching)
+    measure(metrics, store, courier, front)
+    repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
 
@@ -182,6 +191,35 @@ def rates_of(limits: LimitsSettings) -> Rates:
         failures=Rate(
             limits.failed_logins_per_minute / 60, max(1.0, limits.failed_logins_per_minute)
         ),
+    )
+
+
+# ---- what is measured and shown
+
+
+def watching_of(settings: Settings, reactor: Any, house: House, metrics: Metrics) -> Watching:
+    """What the console shows; it makes demo data only where everybody is believed, in dev."""
+
+    def make() -> Awaitable[dict[str, Any]]:
+        return tell_demo(house)
+
+    playing = settings.profile == "dev" and settings.auth.mode == "trusted"
+    return Watching(metrics, Figures(metrics, reactor), make if playing else None)
+
+
+def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> None:
+    """Say where the rooms' numbers stand (page 5.4)."""
+    store.writer.batched = metrics.batched
+    metrics.watch(
+        Sources(
+            sockets=courier.registry.counts,
+            recoveries=front.sockets.room.recoveries,
+            stored=lambda: courier.stored,
+            delivered=lambda: courier.delivered,
+            database_load=lambda: store.load,
+            database_waits=lambda: store.waits,
+            writer_queue=lambda: store.writer.waiting,
+        )
     )
 
 

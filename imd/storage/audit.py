@@ -74,7 +74,7 @@ class Audit:
         where, params = ["1 = 1"], list[Any]()
         if action is not None:
             where.append("action LIKE %s ESCAPE '!'")
-            escaped = action.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+            escaped = action.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
             params.append(escaped.replace("*", "%"))
         if object_ is not None:
             where.append("object = %s")
@@ -86,7 +86,7 @@ class Audit:
         return [AuditEntry(*row) for row in self._db.rows(sql, [*params, limit])][::-1]
 
     def verify(self) -> tuple[int, Flaw | None]:
-        """How many entries hold, and the first that does not."""
+        """How many entries hold, and the first that does not; needs the snapshot of a read."""
         before, count = GENESIS, 0
         for entry in self._all():
             if entry.seq != count + 1:

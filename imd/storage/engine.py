@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 Row = tuple[Any, ...]
 
@@ -36,6 +36,19 @@ class CommitUnknown(StorageError):
 
 class Duplicate(StorageError):
     """A unique key exists already."""
+
+
+class Bulk(NamedTuple):
+    """A statement over many rows of parameters, such as one UPDATE for a whole batch.
+
+    ``sql`` holds ``{rows}`` once, where the rows stand as a table ``v`` with the columns
+    ``column1``, ``column2``… of these SQL ``types``. ``name`` is unique in the program; where the
+    database can, the statement is planned once for a connection.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    sql: str
 
 
 class Connection(Protocol):
@@ -66,6 +79,12 @@ class Connection(Protocol):
     def later(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Carry out a change before the next read or the commit, whichever comes first."""
 
+    def rows_of(self, bulk: Bulk, params: Sequence[Row]) -> list[Row]:
+        """What the statement finds for these rows of parameters."""
+
+    def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
+        """As :meth:`later`, for many rows of parameters at once."""
+
     def close(self) -> None: ...
 
     def break_off(self) -> None:
@@ -87,8 +106,12 @@ def values(rows: int, columns: int) -> str:
     return "VALUES " + ", ".join([marks(columns)] * rows)
 
 
-def connector(url: str) -> Connect:
-    """How to open a connection to ``url``: ``sqlite:///PATH`` or ``postgresql://…`` (page 5.2)."""
+def connector(url: str, *, by_key: bool = False) -> Connect:
+    """How to open a connection to ``url``: ``sqlite:///PATH`` or ``postgresql://…`` (page 5.2).
+
+    ``by_key`` says that the connection looks everything up by key, a few rows at a time, so that
+    the planner need not be asked whether to read whole tables.
+    """
     if url.startswith("sqlite:///"):
         from imd.storage.sqlite import SqliteConnection
 
@@ -97,7 +120,7 @@ def connector(url: str) -> Connect:
     if url.startswith(("postgresql://", "postgres://")):
         from imd.storage.postgres import PostgresConnection
 
-        return lambda: PostgresConnection(url)
+        return lambda: PostgresConnection(url, by_key=by_key)
     raise ValueError("database.url must begin with sqlite:/// or postgresql://")
 
 

@@ -41,10 +41,12 @@ ATTEMPTS = 3
 class Task(Generic[T]):
     """One piece of work on its way through the queue and a thread."""
 
-    __slots__ = ("deadline", "done", "late", "settled", "work")
+    __slots__ = ("begun", "deadline", "done", "late", "queued", "settled", "work")
 
-    def __init__(self, work: Work[T], deadline: float) -> None:
-        self.work, self.deadline = work, deadline
+    def __init__(self, work: Work[T], queued: float, deadline: float) -> None:
+        self.work, self.queued, self.deadline = work, queued, deadline
+        #: when a thread took it (reactor seconds); 0 before
+        self.begun = 0.0
         self.settled = False
         #: set when its connection was broken off because the deadline had passed
         self.late = False
@@ -74,6 +76,7 @@ class Lane:
         while (task := self._tasks.get()) is not None:
             if not task.settled:
                 self.task = task
+                task.begun = self._home.reactor.seconds()
                 result = self._attempt(task)
                 self.task = None
                 self._home.finished(task, result)
@@ -141,6 +144,8 @@ class Executor:
         self._watch.start(WATCH, now=False)
         self._empty: Deferred[None] | None = None
         self.closed = False
+        #: pieces of work that a thread took, and the seconds that they had waited for it
+        self.begun, self.waited = 0, 0.0
 
     def run(self, work: Work[T]) -> Deferred[T]:
         """Run ``work`` in a thread; Unavailable when it cannot be answered in time."""
@@ -148,7 +153,8 @@ class Executor:
             return _failed("the store is closing")
         if len(self._live) >= self._waiting + self._threads:
             return _failed("too many requests are waiting for the database")
-        task: Task[T] = Task(work, self.reactor.seconds() + self._timeout)
+        now = self.reactor.seconds()
+        task: Task[T] = Task(work, now, now + self._timeout)
         self._live[task] = None
         self._tasks.put(task)
         return task.done
@@ -164,6 +170,9 @@ class Executor:
 
     def _settle(self, task: Task[Any], result: Any) -> None:
         self._live.pop(task, None)
+        if task.begun:
+            self.begun += 1
+            self.waited += task.begun - task.queued
         if isinstance(result, Failure):
             result = _explained(result)
         task.settle(result)

@@ -19,13 +19,44 @@ from imd.domain.session import Head
 from imd.domain.session_types import channel_of
 from imd.domain.topic import LIVE, Topic, answers
 from imd.storage import rows
-from imd.storage.engine import Connection, marks, values
+from imd.storage.engine import Bulk, Connection, marks
 
-_COLUMNS = (
-    "id, session_id, seq, channel, topic_id, sender_id, sender_name, type, content, structured,"
-    " timestamp, client_msg_id, fingerprint, business_type, version, recalled, counted"
+_INSERT = Bulk(
+    "log_insert",
+    (
+        *("text", "text", "bigint", "text", "text", "text", "text", "integer", "text"),
+        *("smallint", "bigint", "text", "text", "smallint", "integer", "smallint", "bigint"),
+    ),
+    "INSERT INTO messages (id, session_id, seq, channel, topic_id, sender_id, sender_name, type,"
+    " content, structured, timestamp, client_msg_id, fingerprint, business_type, version,"
+    " recalled, counted) SELECT v.* FROM {rows}",
 )
-_WIDTH = 17
+
+_FACTS = Bulk(
+    "log_facts",
+    ("integer", "text", "text", "text"),
+    f"SELECT v.column1, p.role, u.kind, u.name, {rows.MESSAGE}, m.fingerprint FROM {{rows}}"
+    " LEFT JOIN participants p ON p.session_id = v.column2 AND p.participant_id = v.column3"
+    " LEFT JOIN users u ON u.id = v.column3"
+    " LEFT JOIN messages m ON m.session_id = v.column2 AND m.sender_id = v.column3"
+    " AND m.client_msg_id = v.column4",
+)
+_MOVE_ENDS = Bulk(
+    "log_move_ends",
+    ("text", "bigint", "bigint", "bigint", "bigint", "bigint", "text"),
+    "UPDATE sessions SET last_seq = v.column2, counted = v.column3, last_timestamp = v.column4,"
+    " last_message_seq = v.column5, last_message_time = v.column6, first_message_id = v.column7"
+    " FROM {rows} WHERE sessions.id = v.column1",
+)
+_MOVE_SENDERS = Bulk(
+    "log_move_senders",
+    ("text", "text", "bigint", "bigint", "bigint", "bigint"),
+    "UPDATE participants SET read_seq = v.column3, delivered_seq = v.column3,"
+    " read_counted = v.column4, last_fetch_time = v.column5, active_time = v.column5,"
+    " reply_time = coalesce(v.column6, participants.reply_time)"
+    " FROM {rows} WHERE participants.session_id = v.column1"
+    " AND participants.participant_id = v.column2",
+)
 
 
 class Facts(NamedTuple):
@@ -53,7 +84,7 @@ class Entry(NamedTuple):
 class _End:
     """The end of one session's log while drafts are being added to it."""
 
-    __slots__ = ("counted", "first_id", "head", "last", "marks", "seq", "stamp")
+    __slots__ = ("channel", "counted", "first_id", "head", "last", "marks", "seq", "stamp")
 
     def __init__(self, head: Head) -> None:
         self.head, self.seq, self.counted, self.stamp = (
@@ -63,6 +94,7 @@ class _End:
             head.last_timestamp,
         )
         self.first_id = head.first_message_id
+        self.channel = str(channel_of(head.type))
         self.last: tuple[int | None, int | None] = (head.last_message_seq, head.last_message_time)
         #: sender -> (seq, counted, timestamp, time of the last message in a topic or None)
         self.marks: dict[str, tuple[int, int, int, int | None]] = {}
@@ -128,20 +160,12 @@ class Log:
 
     def facts(self, drafts: Sequence[Draft]) -> list[Facts]:
         """What is known about each draft, in one query."""
-        sql = (
-            f"SELECT j.column1, p.role, u.kind, u.name, {rows.MESSAGE}, m.fingerprint"
-            f" FROM ({values(len(drafts), 4)}) AS j"
-            " LEFT JOIN participants p"
-            " ON p.session_id = j.column2 AND p.participant_id = j.column3"
-            " LEFT JOIN users u ON u.id = j.column3"
-            " LEFT JOIN messages m ON m.session_id = j.column2 AND m.sender_id = j.column3"
-            " AND m.client_msg_id = j.column4"
-        )
-        params: list[Any] = []
-        for place, draft in enumerate(drafts):
-            params += (place, draft.session_id, draft.sender_id, draft.client_msg_id)
+        asked = [
+            (place, draft.session_id, draft.sender_id, draft.client_msg_id)
+            for place, draft in enumerate(drafts)
+        ]
         found: list[Facts] = [Facts(None, None, None, None, None)] * len(drafts)
-        for row in self._db.rows(sql, params):
+        for row in self._db.rows_of(_FACTS, asked):
             former = rows.message(row[4:18]) if row[4] is not None else None
             found[row[0]] = Facts(row[1], row[2], row[3], former, row[18])
         return found
@@ -163,7 +187,7 @@ class Log:
         live = self._unanswered(heads.values())
         answered: dict[str, Topic] = {}
         stored: list[Committed] = []
-        params: list[Any] = []
+        new_rows: list[tuple[Any, ...]] = []
         for entry in entries:
             end = ends[entry.draft.session_id]
             message, counted = end.add(entry, now)
@@ -171,11 +195,9 @@ class Log:
             if topic is not None:
                 answered[topic.id] = topic
             stored.append(Committed(message, end.head.type, counted, topic, entry.origin))
-            params += _row(message, str(channel_of(end.head.type)), entry.draft, counted)
+            new_rows.append(_row(message, end.channel, entry.draft, counted))
         if entries:
-            self._db.later(
-                f"INSERT INTO messages ({_COLUMNS}) {values(len(entries), _WIDTH)}", params
-            )
+            self._db.later_of(_INSERT, new_rows)
             touched = [end for end in ends.values() if end.marks]
             self._move_ends(touched)
             self._move_senders(touched)
@@ -212,33 +234,19 @@ class Log:
         return topic.answered_by(sender, message.timestamp, message.id)
 
     def _move_ends(self, ends: Sequence[_End]) -> None:
-        params: list[Any] = []
-        for end in ends:
-            params += (end.head.id, end.seq, end.counted, end.stamp, *end.last, end.first_id)
-        self._db.later(
-            "UPDATE sessions SET last_seq = v.column2, counted = v.column3,"
-            " last_timestamp = v.column4, last_message_seq = CAST(v.column5 AS bigint),"
-            " last_message_time = CAST(v.column6 AS bigint),"
-            " first_message_id = CAST(v.column7 AS text)"
-            f" FROM ({values(len(ends), 7)}) AS v WHERE sessions.id = v.column1",
-            params,
+        self._db.later_of(
+            _MOVE_ENDS,
+            [
+                (end.head.id, end.seq, end.counted, end.stamp, *end.last, end.first_id)
+                for end in ends
+            ],
         )
 
     def _move_senders(self, ends: Sequence[_End]) -> None:
         """A sender has read and received what it sent, and all before it (page 2.5)."""
-        params: list[Any] = []
-        count = 0
-        for end in ends:
-            for sender, (seq, counted, stamp, spoke) in end.marks.items():
-                params += (end.head.id, sender, seq, counted, stamp, spoke)
-                count += 1
-        self._db.later(
-            "UPDATE participants SET read_seq = v.column3, delivered_seq = v.column3,"
-            " read_counted = v.column4, last_fetch_time = v.column5, active_time = v.column5,"
-            " reply_time = coalesce(CAST(v.column6 AS bigint), participants.reply_time)"
-            f" FROM ({values(count, 6)}) AS v WHERE participants.session_id = v.column1"
-            " AND participants.participant_id = v.column2",
-            params,
+        self._db.later_of(
+            _MOVE_SENDERS,
+            [(end.head.id, sender, *marks) for end in ends for sender, marks in end.marks.items()],
         )
 
 

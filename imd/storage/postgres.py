@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import psycopg2
 from psycopg2 import errorcodes, errors
 
-from imd.storage.engine import Broken, Collided, CommitUnknown, Duplicate, Refused, Row
+from imd.storage.engine import (
+    Broken,
+    Bulk,
+    Collided,
+    CommitUnknown,
+    Duplicate,
+    Refused,
+    Row,
+)
 
 CONNECT_SECONDS = 3
 #: ms; the executor's deadline is the last word, these free the server's side
@@ -26,25 +34,30 @@ _OPTIONS = (
 )
 _BEGIN_WRITE = "BEGIN; "
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+#: a key is looked up in its index, whatever the statistics of a young table say
+_BY_KEY = (
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    " -c plan_cache_mode=force_generic_plan"
+)
 #: classes of errors after which the connection is of no use: lost, shut down, no longer primary
 _LOST = ("08", "57P", "25006")
 
 
 class PostgresConnection:
-    """One connection; ``lock_free`` passes over rows that another transaction holds."""
+    """One connection; ``lock_free`` passes over rows of ``s`` that another transaction holds."""
 
     lock: ClassVar[str] = " FOR UPDATE"
-    lock_free: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    lock_free: ClassVar[str] = " FOR UPDATE OF s SKIP LOCKED"
     row_locks: ClassVar[bool] = True
     lateral: ClassVar[bool] = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, by_key: bool = False) -> None:
         try:
             self._db = psycopg2.connect(
                 url,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="imd",
-                options=_OPTIONS,
+                options=_OPTIONS + (_BY_KEY if by_key else ""),
                 keepalives=1,
                 keepalives_idle=10,
                 keepalives_interval=5,
@@ -58,6 +71,7 @@ class PostgresConnection:
         self._opening = ""
         self._waiting: list[bytes] = []
         self._open = False
+        self._prepared: set[str] = set()
 
     def begin(self, *, write: bool) -> None:
         self._opening = _BEGIN_WRITE if write else _BEGIN_READ
@@ -106,6 +120,28 @@ class PostgresConnection:
     def later(self, sql: str, params: Sequence[Any] = ()) -> None:
         self._waiting.append(self._cursor.mogrify(sql, params))
 
+    def rows_of(self, bulk: Bulk, params: Sequence[Row]) -> list[Row]:
+        return self.rows(self._prepare(bulk), _columns(bulk, params))
+
+    def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
+        self.later(self._prepare(bulk), _columns(bulk, params))
+
+    def _prepare(self, bulk: Bulk) -> str:
+        """Have the statement planned, once for this connection; how to execute it."""
+        if bulk.name not in self._prepared:
+            arrays = ", ".join(f"{kind}[]" for kind in bulk.types)
+            places = range(1, len(bulk.types) + 1)
+            table = ", ".join(f"${place}" for place in places)
+            columns = ", ".join(f"column{place}" for place in places)
+            sql = bulk.sql.replace("{rows}", f"unnest({table}) AS v({columns})")
+            try:
+                self._cursor.execute(f"PREPARE {bulk.name} ({arrays}) AS {sql}")
+            except psycopg2.Error as error:
+                raise _translated(error) from error
+            self._prepared.add(bulk.name)
+        given = ", ".join(f"%s::{kind}[]" for kind in bulk.types)
+        return f"EXECUTE {bulk.name} ({given})"
+
     def close(self) -> None:
         self._db.close()
 
@@ -137,6 +173,26 @@ class PostgresConnection:
             self._cursor.execute(text)
         except psycopg2.Error as error:
             raise _translated(error) from error
+
+
+def _columns(bulk: Bulk, params: Sequence[Row]) -> list[str]:
+    """The rows of parameters turned into an array literal for each column.
+
+    One literal is parsed far quicker than an ARRAY[…] of many.
+    """
+    columns = zip(bulk.types, zip(*params, strict=True), strict=True)
+    return [_array(_quoted if kind == "text" else str, column) for kind, column in columns]
+
+
+def _array(write: Callable[[Any], str], column: Sequence[Any]) -> str:
+    elements = ",".join(["NULL" if value is None else write(value) for value in column])
+    return f"{{{elements}}}"
+
+
+def _quoted(text: str) -> str:
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _translated(error: psycopg2.Error) -> Exception:

@@ -8,7 +8,7 @@ from typing import Any
 from imd.actions.ports import SessionQuery
 from imd.domain.session import Head, OwnSession, Session, unread
 from imd.storage import rows
-from imd.storage.engine import Connection, marks
+from imd.storage.engine import Bulk, Connection, marks
 
 _LAST_JOIN = " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_message_seq"
 #: the session of each of a member's rows ``p``, found one by one: what a user's list costs is
@@ -33,11 +33,14 @@ class Sessions:
 
     def lock_free(self, session_ids: Sequence[str]) -> dict[str, Head]:
         """The heads of those sessions that no other transaction holds, locked, in id order."""
-        sql = (
-            f"SELECT {rows.HEAD} FROM sessions s WHERE s.id IN {marks(len(session_ids))}"
-            f" ORDER BY s.id{self._db.lock_free}"
+        lock = Bulk(
+            "sessions_lock_free",
+            ("text",),
+            f"SELECT {rows.HEAD} FROM {{rows}} JOIN sessions s ON s.id = v.column1"
+            f" ORDER BY s.id{self._db.lock_free}",
         )
-        return {row[0]: rows.head(row) for row in self._db.rows(sql, session_ids)}
+        found = self._db.rows_of(lock, [(session_id,) for session_id in session_ids])
+        return {row[0]: rows.head(row) for row in found}
 
     def existing(self, session_ids: Sequence[str]) -> set[str]:
         """Which of these exist, locked by others or not."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from imd.storage.engine import Broken, Duplicate, Refused, Row
+from imd.storage.engine import Broken, Bulk, Duplicate, Refused, Row, values
 
 BUSY_SECONDS = 5.0
 
@@ -19,6 +19,16 @@ BUSY_SECONDS = 5.0
 @lru_cache(maxsize=2048)
 def _translated(sql: str) -> str:
     return sql.replace("%s", "?")
+
+
+@lru_cache(maxsize=1024)
+def _bulk(sql: str, rows: int, columns: int) -> str:
+    return sql.replace("{rows}", f"({values(rows, columns)}) AS v")
+
+
+def _spread(bulk: Bulk, params: Sequence[Row]) -> tuple[str, list[Any]]:
+    sql = _bulk(bulk.sql, len(params), len(bulk.types))
+    return sql, [value for row in params for value in row]
 
 
 class SqliteConnection:
@@ -66,6 +76,12 @@ class SqliteConnection:
 
     def later(self, sql: str, params: Sequence[Any] = ()) -> None:
         self._execute(sql, params)
+
+    def rows_of(self, bulk: Bulk, params: Sequence[Row]) -> list[Row]:
+        return self._execute(*_spread(bulk, params)).fetchall()
+
+    def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
+        self._execute(*_spread(bulk, params))
 
     def close(self) -> None:
         self._db.close()

@@ -19,7 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from imd.actions.ports import Clock, Committed
 from imd.domain.errors import Unavailable
-from imd.storage.engine import CommitUnknown, Connection, connector, is_sqlite
+from imd.storage.engine import CommitUnknown, Connect, Connection, connector, is_sqlite
 from imd.storage.executor import Executor
 from imd.storage.schema import HEAD, SchemaError, version_of
 from imd.storage.transaction import Transaction, transact
@@ -78,6 +78,19 @@ class Store:
         self._url, self._executors = url, executors
         self.database, self.writer = database, writer
 
+    @property
+    def load(self) -> int:
+        """How many pieces of work are queued for the threads or run in them."""
+        return sum(executor.load for executor in self._executors)
+
+    @property
+    def waits(self) -> tuple[int, float]:
+        """How many pieces of work the threads took, and the seconds that these had waited."""
+        return (
+            sum(executor.begun for executor in self._executors),
+            sum(executor.waited for executor in self._executors),
+        )
+
     def ping(self) -> Deferred[None]:
         """Fails with Unavailable when the database does not answer."""
 
@@ -121,15 +134,14 @@ async def open_store(
         epoch = await deferToThreadPool(reactor, opening, prepare, url, auto_migrate)
     finally:
         opening.stop()
-    connect = connector(url)
 
-    def lanes(name: str, threads: int, waiting: int = 200) -> Executor:
+    def lanes(name: str, threads: int, connect: Connect, waiting: int = 200) -> Executor:
         return Executor(
             reactor, connect, name=name, threads=threads, waiting=waiting, timeout=timeout
         )
 
-    writing = lanes("imd-writer", 1)
-    reading = lanes("imd-store", pool)
+    writing = lanes("imd-writer", 1, connector(url, by_key=True))
+    reading = lanes("imd-store", pool, connector(url))
     database = Database(reading, writing if is_sqlite(url) else reading, epoch)
     writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
     return Store(url, database, writer, (writing, reading))

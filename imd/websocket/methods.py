@@ -155,7 +155,15 @@ async def _join(
     except BaseException:
         admission.forsake(link)
         raise
+    link.room.recoveries[_outcome(after_seq, joined.recovered)] += 1
     return _login_result(link, joined, total), joined.last_seq
+
+
+def _outcome(after_seq: int | None, recovered: bool) -> str:
+    """For the metrics: whether a client came afresh, or got what it had missed."""
+    if after_seq is None:
+        return "fresh"
+    return "recovered" if recovered else "reloaded"
 
 
 def _login_result(link: Link, joined: live.Joined | None, total: int) -> bytes:

@@ -7,6 +7,7 @@ acts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -109,6 +110,8 @@ class Room:
         self.draining: Callable[[], int] | None = None
         #: called when a link is closed, by whoever counts them
         self.closed: Callable[[Any], None] = _nothing
+        #: how often a session was entered, by what became of ``after_seq`` (page 3.2)
+        self.recoveries: Counter[str] = Counter()
 
 
 def _nothing(link: object) -> None:

@@ -47,6 +47,9 @@ class Turns:
         return len(self._queue) + self.outstanding
 
     def add(self, turn: Turn) -> None:
+        if turn.grouped and self._running is None and not self._blocked():
+            self._begin(turn)
+            return
         self._queue.append(turn)
         if self._running is None:
             self._running = Deferred.fromCoroutine(self._work())
@@ -78,10 +81,14 @@ class Turns:
                 continue
             turn = self._queue.popleft()
             if turn.grouped:
-                self.outstanding += 1
-                Deferred.fromCoroutine(turn.work(self._link, turn))
+                self._begin(turn)
             else:
                 await turn.work(self._link, turn)
+
+    def _begin(self, turn: Turn) -> None:
+        """Hand a grouped request on; it goes its own way."""
+        self.outstanding += 1
+        Deferred.fromCoroutine(turn.work(self._link, turn))
 
     def _rest(self, result: object) -> object:
         self._running = None

@@ -150,6 +150,8 @@ def _snake(name: str) -> str:
 
 def snake_names(fields: Mapping[str, Any]) -> Fields:
     """Every name in its snake_case form; a name given in both forms keeps the snake_case value."""
+    if all(map(str.islower, fields)):
+        return dict(fields)
     named = {_snake(name): value for name, value in fields.items()}
     named.update((name, value) for name, value in fields.items() if _snake(name) == name)
     return named

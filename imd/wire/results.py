@@ -6,6 +6,10 @@ is faster, and a test compares. Objects of the domain, such as a message, stand 
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from imd.domain.message import LastMessage, Message
 from imd.domain.session import OwnSession
 from imd.wire.answers import Answer
@@ -20,7 +24,7 @@ class LoginResult(Answer, frozen=True):
     server_time: int
     heartbeat_ms: int
     session: OwnSession | None
-    messages: list[Message]
+    messages: Annotated[list[Message], Meta(description="What was missed, or the newest")]
     recovered: bool
     unread_total: int
 

@@ -18,6 +18,19 @@ _AT = 1735689600000
 _MESSAGE_ID = "019420f2a1b87c3e9d4f5a6b7c8d9e0f"
 _DOCTOR, _PATIENT = "D2016008240003", "P350206198001010011"
 _TOPIC = "consult-2024-0001"
+_MESSAGE = {
+    "id": _MESSAGE_ID, "session_id": "session-1", "seq": 7, "topic_id": None,
+    "sender_id": _PATIENT, "sender_name": "王小明", "type": 1, "content": "您好", "timestamp": _AT,
+    "client_msg_id": "k-1", "business_type": 2, "version": 1, "recalled": False,
+}  # fmt: skip
+_SESSION = {
+    "id": "session-1", "name": "家庭医生咨询", "type": 9, "business_type": 2, "status": 0,
+    "create_time": _AT, "last_seq": 7, "last_message_time": _AT,
+    "last_message": {name: _MESSAGE[name] for name in (
+        "id", "seq", "sender_id", "sender_name", "type", "content", "timestamp")},
+    "current_topic_id": None, "role": "doctor", "sticky": False, "unread": 1,
+    "last_fetch_time": _AT, "read_seq": 6,
+}  # fmt: skip
 
 TERMS: dict[str, Term] = {
     # users
@@ -59,9 +72,7 @@ TERMS: dict[str, Term] = {
     "create_time": Term("When it was made", _AT),
     "last_seq": Term("seq of the newest message", 7),
     "last_message_time": Term("When the newest counted message was stored", _AT),
-    "last_message": Term("The newest counted message, shortened", {
-        "id": _MESSAGE_ID, "seq": 7, "sender_id": _PATIENT, "sender_name": "王小明",
-        "type": 1, "content": "您好", "timestamp": _AT}),
+    "last_message": Term("The newest counted message, shortened", _SESSION["last_message"]),
     "current_topic_id": Term("The live topic", _TOPIC),
     "sticky": Term("Whether the user keeps the session on top", False),
     "unread": Term("Counted messages of others after the read mark", 2),
@@ -131,6 +142,8 @@ TERMS: dict[str, Term] = {
     "after_seq": Term("The last seq that the client has: what follows it is recovered", 5),
     "epoch": Term("Names this life of the store; after_seq counts only with the same", "5f3a91c4"),
     "heartbeat_ms": Term("How often the server pings", 25000),
+    "session": Term("The session entered; null outside any", None),
+    "message": Term("The stored message", None),
     "recovered": Term("Whether messages is exactly what was missed", True),
     "unread_total": Term("The user's badge", 3),
     "read": Term("Whether to move the read mark as well", True),
@@ -145,6 +158,9 @@ TERMS: dict[str, Term] = {
 
 #: the same for a name that means something else in one type: its example there
 EXAMPLES: dict[tuple[str, str], Any] = {
+    ("LoginResult", "messages"): [_MESSAGE],
+    ("LoginResult", "session"): _SESSION,
+    ("SendResult", "message"): _MESSAGE,
     ("Session", "name"): "家庭医生咨询",
     ("Session", "type"): 9,
     ("Session", "current_topic_id"): None,

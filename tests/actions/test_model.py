@@ -37,7 +37,8 @@ class Random:
         self.times: dict[str, int] = {}
         self.acts: list[tuple[int, Act]] = [
             (30, self.send), (6, self.resend), (14, self.read), (8, self.ack), (6, self.fetch),
-            (4, self.fetch_unread), (4, self.recall), (6, self.edit), (4, self.add), (3, self.remove),
+            (4, self.fetch_unread), (4, self.recall), (6, self.edit), (4, self.add),
+            (3, self.remove),
             (2, self.replace), (3, self.reopen), (3, self.pin), (3, self.start), (3, self.end),
             (1, self.peek), (1, self.reset),
         ]  # fmt: skip
@@ -247,8 +248,9 @@ class Random:
 
     async def start(self, chat: Chat, user: str) -> None:
         self.topics += 1
-        asked = self.home.start(SERVICE, session_id=chat.id, topic_id=f"T{self.topics}", start_by=user,
-                                messages=[{"type": 1, "content": "ill"}])  # fmt: skip
+        first = [{"type": 1, "content": "ill"}]
+        asked = self.home.start(SERVICE, session_id=chat.id, topic_id=f"T{self.topics}",
+                                start_by=user, messages=first)  # fmt: skip
         if user not in chat.members or chat.live is not None:
             await self.refused(asked, ImError)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import pytest_twisted
 
@@ -15,6 +17,7 @@ from imd.domain.errors import (
     SessionTypeConflict,
     SessionTypeRetired,
     TopicActive,
+    UserNotFound,
 )
 from imd.domain.ids import hash_of_members
 from tests.actions.household import READER, SERVICE, Household, doctor, patient
@@ -103,6 +106,19 @@ async def test_who_may_make_which_types(home: Household) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_only_a_new_session_needs_participants(
+    home: Household,
+) -> None:
+    await home.consult()
+    found = await home.open(SERVICE, session_id="s", **base(1))
+    assert not found.created
+    for type_, fields in ((1, {"session_id": "new"}), (2, {}), (4, {}), (3, {"team_code": "T"})):
+        with pytest.raises(InvalidInput) as caught:
+            await home.open(SERVICE, **base(type_), **fields)
+        assert [e.field for e in caught.value.errors] == ["participants"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_member_adds_the_missing_as_2_7_allows(home: Household) -> None:
     """The types that a doctor may make do not bind the membership of what is there."""
     await home.consult()
@@ -174,9 +190,11 @@ async def test_parallel_opens_with_other_members_lose_none(home: Household) -> N
 @pytest_twisted.ensureDeferred
 async def test_404_for_a_user_403_for_a_service_that_names_one(home: Household) -> None:
     await home.consult()
-    acts = [("session", {}), ("unread", {}), ("pin", {}), ("unpin", {}), ("status", {"status": 0}),
-            ("rename", {"name": "n"}), ("list", {}), ("unread_list", {}), ("read", {}),
-            ("members", {}), ("avatars", {})]  # fmt: skip
+    acts: list[tuple[str, dict[str, Any]]] = [
+        ("session", {}), ("unread", {}), ("pin", {}), ("unpin", {}), ("status", {"status": 0}),
+        ("rename", {"name": "n"}), ("list", {}), ("unread_list", {}), ("read", {}),
+        ("members", {}), ("avatars", {}),
+    ]  # fmt: skip
     for verb, fields in acts:
         call = getattr(home, verb)
         with pytest.raises(SessionNotFound):
@@ -226,7 +244,7 @@ async def test_lists_are_paged_by_cursors(home: Household) -> None:
         await home.consult(f"s{n}", "D1", "P1", type_=1 + n % 2)
     for verb, fields, number in (("sessions", {}, 7), ("by_type", {"type": "1"}, 4)):
         seen: list[str] = []
-        cursor = {}
+        cursor: dict[str, str] = {}
         while True:
             page = await getattr(home, verb)(doctor("D1"), size=3, **fields, **cursor)
             seen += [session.id for session in page.items]
@@ -308,9 +326,10 @@ async def test_a_limited_token_sees_nothing_else(home: Household) -> None:
     assert (await home.all_unread(caller)).sessions == {"s": 1}
     assert not (await home.exists(caller, session_id="t")).exists
     for verb, fields in (
-        ("session", {}), ("list", {}), ("unread_list", {}), ("unread", {}), ("read", {}), ("pin", {}),
-        ("rename", {"name": "x"}), ("status", {"status": 0}), ("members", {}), ("avatars", {}),
-        ("post", {"type": 1, "content": "x"}), ("add", {"participant_ids": "X"}),
+        ("session", {}), ("list", {}), ("unread_list", {}), ("unread", {}), ("read", {}),
+        ("pin", {}), ("rename", {"name": "x"}), ("status", {"status": 0}),
+        ("members", {}), ("avatars", {}), ("post", {"type": 1, "content": "x"}),
+        ("add", {"participant_ids": "X"}),
         ("remove", {"participant_ids": "P1"}), ("some", {"participant_ids": "P1"}),
         ("avatar", {"participant_id": "P1"}), ("get", {"message_id": "m"}),
         ("replace", {"old_participant_id": "P1", "new_participant_id": "X"}),
@@ -329,8 +348,6 @@ async def test_a_limited_token_sees_nothing_else(home: Household) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_limited_token_knows_only_those_it_shares_a_session_with(home: Household) -> None:
-    from imd.domain.errors import UserNotFound
-
     await home.consult("s")
     await home.consult("u", "D1", "D5")
     assert (await home.user(doctor("D1"), user_id="D5")).id == "D5"

@@ -26,8 +26,6 @@ from imd.domain.ids import hash_of_members
 from tests.actions.topic_world import Town, check_intervals, doctor, patient
 from tests.storage.ground import outcomes, together
 
-pytest_plugins = ["tests.actions.topic_world"]
-
 SEATS = ["P:patient", "D:doctor"]
 MAKING = {"session_type": 9, "session_name": "n", "participants": SEATS}
 PARTS = {"patient": "P", "consult_code": "c7", "consult_type": "2"}
@@ -81,10 +79,10 @@ async def test_topic_start_is_sent_by_start_by(town: Town) -> None:
 async def test_the_same_id_again_gives_the_topic_and_stores_nothing(town: Town) -> None:
     await town.open("s")
     first = await town.start("s", "t", name="a", messages=[{"type": 1, "content": "x"}])
-    town.courier.take()
+    town.take()
     again = await town.start("s", "t", name="b", messages=[{"type": 1, "content": "y"}])
     assert (again.topic, again.created) == (first.topic, False)
-    assert town.courier.take() == []
+    assert town.take() == []
     await town.end("s", "t")
     ended = await town.start("s", "t")
     assert (ended.topic.status, ended.created) == (10, False)
@@ -225,8 +223,8 @@ async def test_a_doctors_first_message_answers_the_topic(town: Town) -> None:
     assert (topic.reply, topic.reply_by) == (1, "D")
     assert (topic.reply_time, topic.reply_message_id) == (log[2].timestamp, log[2].id)
     assert topic == await town.topic("t")
-    told = dict(town.courier.take()[1:])
-    assert told["topic"] == topic
+    told = dict(town.take()[1:])
+    assert told["topic_changed"] == topic
 
 
 @pytest_twisted.ensureDeferred
@@ -288,11 +286,9 @@ async def test_a_sender_who_is_no_member_leaves_no_session_and_no_topic(town: To
         await town.start_in("t", session_id="s", messages=first, **MAKING)
     await nothing_stored(town)
     with pytest.raises(ForbiddenUser):
-        await town.start_in(
-            "t", "P", caller=patient("P"), session_id="s", messages=first, **MAKING
-        )
+        await town.start_in("t", "P", caller=patient("P"), session_id="s", messages=first, **MAKING)
     await nothing_stored(town)
-    assert town.courier.take() == []
+    assert town.take() == []
 
 
 # ---- making the session on the way
@@ -348,7 +344,7 @@ async def test_missing_fields_are_named(town: Town) -> None:
 async def test_an_existing_session_gets_the_topic_and_missing_members(town: Town) -> None:
     await town.open("s", name="first")
     await town.send("s", "P")
-    town.courier.take()
+    town.take()
     more = {**MAKING, "session_name": "second", "participants": [*SEATS, "N:nurse"]}
     started = await town.start_in("t", session_id="s", **more)
     session = await town.session("s")
@@ -361,10 +357,10 @@ async def test_an_existing_session_gets_the_topic_and_missing_members(town: Town
     await town.end("s", "t")
     assert (await town.start_in("u", session_id="s")).created
     # the topic that is there already, a new member all the same
-    town.courier.take()
+    town.take()
     more["participants"] = [*SEATS, "M:nurse"]
     assert (await town.start_in("u", session_id="s", **more)).created is False
-    assert [kind for kind, _ in town.courier.take()] == ["session"]
+    assert [kind for kind, _ in town.take()] == ["session_changed"]
     assert await town.count("participants") == 4
 
 
@@ -420,13 +416,13 @@ async def test_thirty_starts_at_once_make_one_session_and_one_topic(town: Town) 
 @pytest_twisted.ensureDeferred
 async def test_messages_are_told_before_the_topic_before_the_session(town: Town) -> None:
     await town.open("s")
-    town.courier.take()
+    town.take()
     started = await town.start("s", "t", messages=[{"type": 1, "content": "q"}])
-    told = town.courier.take()
-    assert [kind for kind, _ in told] == ["messages", "topic", "session"]
+    told = town.take()
+    assert [kind for kind, _ in told] == ["committed", "topic_changed", "session_changed"]
     assert [m.type for m in told[0][1]] == [6, 1]
     assert told[1][1] == started.topic
     assert (told[2][1].current_topic_id, told[2][1].last_seq) == ("t", 2)
     with pytest.raises(TopicActive):
         await town.start("s", "u")
-    assert town.courier.take() == []
+    assert town.take() == []

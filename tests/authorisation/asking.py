@@ -149,7 +149,8 @@ STARTS: Final = frozenset(
 
 def fields_of(cell: Cell, scene: Scene) -> Fields:
     """The fields of the request besides the path's."""
-    return _FIELDS.get(cell.row, lambda *_: {})(cell, scene)
+    ask = _FIELDS.get(cell.row)
+    return {} if ask is None else ask(cell, scene)
 
 
 def path_of(cell: Cell, scene: Scene) -> str:

@@ -124,8 +124,8 @@ NEEDS_USER: Final = frozenset({
     "get_badge", "login", "logout", "list_sessions", "list_sessions_by_type",
     "count_sessions_by_type", "pin_session", "unpin_session", "list_recent_sessions",
     "post_message", "post_message into topic", "list_unread", "mark_read", "count_all_unread",
-    "count_unread", "end_topic", "enter_topic", "list_topics", "list_health_topics", "list_topics_by_type",
-    "count_topics_by_type",
+    "count_unread", "end_topic", "enter_topic", "list_topics", "list_health_topics",
+    "list_topics_by_type", "count_topics_by_type",
 })  # fmt: skip
 
 #: the callers of the socket; a key opens none (its login is refused)

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.asking import API, Answer, Asking
 from tests.authorisation.asking import STARTS, Cell, Scene, fields_of, path_of
 from tests.authorisation.table import CALLERS, KEYS, MEMBERS, OBJECTS, REST, USERS, VERDICTS
-from tests.e2e.rest import API, Answer, Rest
 from tests.e2e.server import SECRET, clean_environment, token
 
 CONNECTIONS: Final = 24
@@ -99,7 +99,7 @@ class World:
 
     def __init__(self, port: int, keys: Mapping[str, str]) -> None:
         self.port, self.keys = port, keys
-        self._free: asyncio.Queue[Rest] = asyncio.Queue()
+        self._free: asyncio.Queue[Asking] = asyncio.Queue()
         self.shared: dict[str, Scene] = {}
         #: further claims of the users' tokens
         self.claims: dict[str, Any] = {}
@@ -117,14 +117,11 @@ class World:
         self, credential: str | None, verb: str, path: str, fields: Mapping[str, Any] | None = None
     ) -> Answer:
         """One request on whichever connection is free."""
-        headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
-        rest = await self._free.get()
+        asking = await self._free.get()
         try:
-            if verb == "GET":
-                return await rest.ask(verb, path, headers=headers, **(fields or {}))
-            return await rest.ask(verb, path, fields or None, headers=headers)
+            return await asking.ask(verb, path, fields, credential)
         finally:
-            self._free.put_nowait(rest)
+            self._free.put_nowait(asking)
 
     async def admin(self, verb: str, path: str, fields: Mapping[str, Any] | None = None) -> Any:
         answer = await self.ask(self.keys["admin key"], verb, path, fields)
@@ -132,7 +129,7 @@ class World:
 
     async def __aenter__(self) -> World:
         for _ in range(CONNECTIONS):
-            self._free.put_nowait(Rest(self.port))
+            self._free.put_nowait(Asking(self.port))
         return self
 
     async def __aexit__(self, *error: object) -> None:

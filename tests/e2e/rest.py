@@ -69,6 +69,9 @@ class Rest:
             raise
 
     async def _exchange(self, wire: bytes) -> Answer:
+        if self._streams is not None and self._streams[0].at_eof():
+            # Idle for too long: the server said goodbye before anything was asked.
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
         reader, writer = self._streams

@@ -20,8 +20,9 @@ _TOPICS = f"""
 INSERT INTO topics (id, session_id, session_type, name, status, reply, team_code, create_time,
     start_by, start_message_id, start_seq, reply_by, reply_time, reply_message_id, end_by,
     end_time, end_message_id, end_seq)
-SELECT 't' || n, 's' || s, ({TYPES})[s %% 4 + 1], 'name ' || n, CASE WHEN over THEN 10 ELSE 0 END,
-    CASE WHEN answered THEN 1 ELSE 0 END, 'T' || (s / 7 %% {TEAMS}), t, 'P' || s,
+SELECT 't' || n, 's' || s, ({TYPES})[s / 3 %% 4 + 1], 'name ' || n,
+    CASE WHEN over THEN 10 ELSE 0 END, CASE WHEN answered THEN 1 ELSE 0 END,
+    'T' || (s / 7 %% {TEAMS}), t, 'P' || s,
     lpad(n || '1', 32, '0'), k * 10 + 1,
     CASE WHEN answered THEN 'D' END, CASE WHEN answered THEN t + 1 + n %% 500 END,
     CASE WHEN answered THEN lpad(n || '2', 32, '0') END,
@@ -37,8 +38,8 @@ INSERT INTO messages (id, session_id, seq, channel, topic_id, sender_id, type, c
     business_type, counted)
 SELECT lpad(n || '' || j, 32, '0'), 's' || s, k * 10 + j + 1, 'muc', 't' || n,
     CASE WHEN j %% 2 = 0 THEN 'P' || s ELSE 'D' END,
-    CASE j WHEN 0 THEN 6 WHEN 9 THEN 7 ELSE 1 END, repeat('word ', 20), {BEGIN} + n * 1000 + j * 100,
-    2, k * 10 + j + 1
+    CASE j WHEN 0 THEN 6 WHEN 9 THEN 7 ELSE 1 END, repeat('word ', 20),
+    {BEGIN} + n * 1000 + j * 100, 2, k * 10 + j + 1
 FROM (SELECT k, s, (k * %(sessions)s + s)::bigint AS n
     FROM generate_series(0, %(each)s - 1) k, generate_series(1, %(sessions)s) s
     ORDER BY k, s) made, generate_series(0, 9) j
@@ -48,7 +49,7 @@ _STEPS = (
     f"""
     INSERT INTO sessions (id, name, type, business_type, status, create_time, last_seq, counted,
         last_timestamp, last_message_seq, last_message_time, current_topic_id)
-    SELECT 's' || s, 'session ' || s, ({TYPES})[s %% 4 + 1], 2, s %% 2, {BEGIN}, %(each)s * 10,
+    SELECT 's' || s, 'session ' || s, ({TYPES})[s / 3 %% 4 + 1], 2, s %% 2, {BEGIN}, %(each)s * 10,
         %(each)s * 10, last, %(each)s * 10, last,
         CASE WHEN s %% 2 = 1 THEN 't' || ((%(each)s - 1) * %(sessions)s + s) END
     FROM (SELECT s, {BEGIN} + (((%(each)s - 1) * %(sessions)s + s)::bigint) * 1000 + 900 AS last
@@ -61,8 +62,8 @@ _STEPS = (
     SELECT 's' || s, who, 'x', {BEGIN}, {BEGIN}, %(each)s * 10 - 3, %(each)s * 10 - 3,
         %(each)s * 10 - 3
     FROM generate_series(1, %(sessions)s) s,
-        LATERAL (VALUES ('P' || s), ('N' || (s %% 997)), (CASE WHEN s %% (%(sessions)s / %(own)s) = 0
-            THEN '{DOCTOR}' END)) w (who)
+        LATERAL (VALUES ('P' || s), ('N' || (s %% 997)),
+            (CASE WHEN s %% (%(sessions)s / %(own)s) = 0 THEN '{DOCTOR}' END)) w (who)
     WHERE who IS NOT NULL
     """,
     _TOPICS,

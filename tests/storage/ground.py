@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ async def until(condition: Callable[[], object], what: str = "the condition") ->
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true"
-        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01, lambda: None)
 
 
 def together(promises: Sequence[Any]) -> Deferred[list[Any]]:
@@ -113,7 +113,7 @@ class Ground:
             assert head is not None
             topic = Topic(
                 id_, session_id, head.type, "n", None, None, 0, 0, None, now, start_by, None,
-                *[None] * 8,  # type: ignore[arg-type]
+                *[None] * 8,
             )  # fmt: skip
             transaction.topics.insert(topic)
             transaction.sessions.set_topic(session_id, id_, 1)
@@ -177,7 +177,7 @@ def check_order(log: Sequence[Message]) -> None:
     """I3: seq is dense, the time strictly rises, and no message is there twice."""
     assert [message.seq for message in log] == list(range(1, len(log) + 1))
     stamps = [message.timestamp for message in log]
-    assert all(earlier < later for earlier, later in zip(stamps, stamps[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(stamps))
     assert len({message.id for message in log}) == len(log)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -167,7 +168,7 @@ async def test_unread_counters_equal_a_recount(ground: Ground, seed) -> None:
     for session in ("s", "t"):
         await ground.session(session, *members)
     for _ in range(60):
-        acts = []
+        acts: list[Any] = []
         for _ in range(chance.randrange(1, 12)):
             session, who = chance.choice("st"), chance.choice(members)
             if chance.random() < 0.6:

@@ -151,7 +151,7 @@ def test_a_migration_that_is_killed_leaves_nothing(database_url: str, place: int
 @pytest.mark.parametrize("turn", range(3))
 def test_processes_that_migrate_at_once_wait_for_each_other(database_url: str, turn) -> None:
     program = (
-        "import sys; from imd.storage.store import prepare; import imd.storage.migrate, alembic.command;"
+        "import sys, alembic.command, imd.storage.migrate; from imd.storage.store import prepare;"
         " print('ready', flush=True); sys.stdin.readline(); print(prepare(sys.argv[1], True))"
     )
     processes = [

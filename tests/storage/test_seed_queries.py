@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 
 import psycopg2
 import pytest_twisted
 
+from imd.domain.ids import UserId
 from imd.domain.message import Card
+from imd.domain.participant import Seat
 from tests.storage.ground import Ground, together
 
 S = "4d5be29f8ba0413d8658441902b958ff_c7a121954a3a4fae84852fd5668b590d_2"
@@ -66,8 +69,6 @@ def run(ground: Ground, sql: str) -> list[dict[str, object]]:
             cursor.execute(sql)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    import sqlite3
-
     with closing(sqlite3.connect(ground.url.removeprefix("sqlite:///"))) as database:
         found = database.execute(sql)
         names = [column[0] for column in found.description]
@@ -150,9 +151,6 @@ async def test_who_joins_an_empty_session_late_misses_nothing(ground: Ground) ->
     await furnish(ground)
 
     def join(transaction):
-        from imd.domain.ids import UserId
-        from imd.domain.participant import Seat
-
         head = transaction.sessions.lock("p2p")
         transaction.participants.add(head, [Seat(UserId("late"), "0")], ground.clock.now())
 

@@ -91,13 +91,16 @@ async def test_what_cannot_be_settled_is_unavailable_and_safe_to_repeat(
         ground = await Ground(url, HandClock()).open(timeout=1.5)
         await ground.session("s", "A", "B")
         proxy.mode, proxy.armed = mode, 1
-        reads = proxy.matches
-        # After the cut nothing gets through any more: every further statement is cut as well.
-        proxy.matches = lambda data: (
-            data[:1] == b"Q"
-            if proxy.cut
-            else reads(data) and bool(setattr(proxy, "armed", 10**6) or 1)
-        )
+        first = proxy.matches
+
+        def matches(data: bytes) -> bool:
+            """After the first cut nothing gets through any more."""
+            if not proxy.cut and first(data):
+                proxy.armed = 10**6
+                return True
+            return bool(proxy.cut) and data[:1] == b"Q"
+
+        proxy.matches = matches
         found = await outcomes([ground.send("s", "A", "x", client_msg_id="k")])
         assert type(found[0]) is Unavailable
         proxy.armed = 0

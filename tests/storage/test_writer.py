@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
@@ -19,6 +20,7 @@ from imd.domain.errors import (
 )
 from imd.domain.message import Card
 from imd.storage import writer as writer_module
+from imd.storage.transaction import Transaction
 from tests.storage.ground import Ground, HandClock, check_order, outcomes, together, until
 
 HOUR = 3_600_000
@@ -137,13 +139,10 @@ async def test_the_time_rises_though_the_clock_goes_back_an_hour(ground: Ground)
 async def test_a_caller_that_leaves_does_not_stop_the_write(ground: Ground) -> None:
     await ground.session("s", "A")
     sends = [ground.send("s", "A", f"{n}") for n in range(20)]
-    gone = await_cancelled = [
-        send.addErrback(lambda f: f.trap(CancelledError)) for send in sends[::2]
-    ]
-    for send in gone:
-        send.cancel()
+    for send in sends[::2]:
+        send.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
     await together(sends[1::2])
-    assert all(send.called for send in await_cancelled)
+    assert all(send.called for send in sends)
     assert [m.content for m in await ground.log("s")] == [f"{n}" for n in range(20)]
     assert len(ground.commits) == 20
 
@@ -280,24 +279,18 @@ async def test_what_cannot_be_stored_in_time_is_unavailable(migrated_url: str) -
     holder = await Ground(migrated_url, HandClock()).open()
     await holder.session("s", "A")
     ground = await Ground(migrated_url, HandClock()).open(timeout=1.0)
-    release = []
+    held, release = threading.Event(), threading.Event()
 
-    def hold(transaction) -> None:
+    def hold(transaction: Transaction) -> None:
         transaction.sessions.lock("s")
-        held.append(True)
-        while not release:
-            pass_time()
+        held.set()
+        release.wait(30)
 
-    held: list[bool] = []
-    import threading
-
-    event = threading.Event()
-    pass_time = lambda: event.wait(0.01)  # noqa: E731
     holding = holder.store.database.write(hold)
-    await until(lambda: held)
+    await until(held.is_set)
     found = await outcomes([ground.send("s", "A", "late")])
     assert type(found[0]) is Unavailable
-    release.append(True)
+    release.set()
     await holding
     await ground.send("s", "A", "later")
     assert "later" in [m.content for m in await ground.log("s")]

@@ -132,6 +132,8 @@ def opened(value: object) -> object:
         ("A:doctor", [("A", "doctor")]),
         ("A", [("A", "0")]),
         (["A:1", "B:2", "A:3"], [("A", "3"), ("B", "2")]),
+        ([], []),
+        ("[]", []),
     ],
 )
 def test_participants_in_every_dress(value, seats) -> None:
@@ -141,8 +143,6 @@ def test_participants_in_every_dress(value, seats) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        [],
-        "[]",
         "",
         "[",
         '["A"',

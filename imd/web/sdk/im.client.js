@@ -7,7 +7,7 @@
 (function (root) {
   "use strict";
 
-  const VERSION = "2.0.0";
+  const VERSION = "0.1.0";
 
   // ---- REST: one line a function. tests/browser/test_table.py holds it against the OpenAPI document.
   // A parameter with two names is called differently by the document and by the row it belongs to.
@@ -224,7 +224,7 @@
   async function request(operation, fields) {
     const [verb, template] = operation.split(" ");
     let url = `${baseOf(settings)}/api/v2${pathOf(template, fields)}`;
-    const options = { method: verb, headers: await credential(), cache: "no-store", credentials: "omit" };
+    const options = { method: verb, headers: await credential(), cache: "no-store" };
     if (verb === "GET" || verb === "DELETE") {
       url += queryOf(fields);
     } else {
@@ -380,7 +380,7 @@
 
     /** chat.typing(): tells the others that this user is writing; may be called at every key */
     typing() {
-      if (this._state !== "open" || this._timers.typing) return;
+      if (this._state !== "open" || this._runs("typing")) return;
       this._put({ method: "typing", params: { session_id: this._session } });
       this._after("typing", TYPING_GAP, () => {});
     }
@@ -411,7 +411,7 @@
 
     /** Sends what waits, in order; a refusal for the rate must not let a later send overtake. */
     _flush() {
-      if (this._state !== "open" || this._timers.pause || this._bad) return;
+      if (this._state !== "open" || this._runs("pause") || this._bad) return;
       for (const call of this._calls) {
         if (call.id) continue;
         if (call.method === "send" && !this._maySend()) return;
@@ -668,6 +668,7 @@
       }
       if (this._state === "open") this._hear();
       if (!frame.method) this._answered(frame);
+      else if (this._state !== "open") return;
       else if (frame.method === "message") this._take(frame.params, false);
       else this._tell(frame.method, frame.params);
       this._say();
@@ -745,7 +746,7 @@
     }
 
     _acknowledge() {
-      if (this._timers.ack) return;
+      if (this._runs("ack")) return;
       this._unacknowledged = false;
       this._put({ method: "ack", params: this._mark() });
       this._after("ack", ACK_GAP, () => this._unacknowledged && this._acknowledge());
@@ -765,7 +766,7 @@
         this._lost(1006);
         return;
       }
-      if (this._timers.answer) return;
+      if (this._runs("answer")) return;
       const alive = () => this._stop("answer");
       this._after("answer", ANSWER, () => this._lost(1006));
       this._ask(++this._id, "ack", this._mark(), alive, alive);
@@ -776,7 +777,7 @@
       if (this._state === "open") {
         this._stop("answer");
         this._probe();
-      } else if (this._timers.retry) {
+      } else if (this._runs("retry")) {
         this._online();
       }
     }
@@ -784,7 +785,7 @@
     /** Tries at once, unless the server asked to wait; an open connection is looked at. */
     _online() {
       if (this._state === "open") this._probe();
-      else if (!this._waiting && !(this._timers.retry && this._bidden)) this._connect();
+      else if (!this._waiting && !(this._runs("retry") && this._bidden)) this._connect();
     }
 
     _listen(target, event, listener) {
@@ -799,6 +800,10 @@
         delete this._timers[name];
         act();
       }, delay);
+    }
+
+    _runs(name) {
+      return name in this._timers;
     }
 
     _stop(name) {

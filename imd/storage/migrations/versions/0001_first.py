@@ -81,7 +81,7 @@ TABLES = (
         PRIMARY KEY (session_id, participant_id)
     )
     """,
-    "CREATE INDEX participants_user ON participants (participant_id)",
+    "CREATE INDEX participants_user ON participants (participant_id, session_id)",
     # content is the text itself, or the JSON text of a card when structured is 1.
     # counted is the session's running total up to and including the row.
     """

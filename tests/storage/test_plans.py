@@ -1,0 +1,199 @@
+"""What lists cost: on PostgreSQL no page of a list reads a whole table, however many rows it has.
+
+A small crowd is always asked; with ``IMD_TEST_SLOW=1`` one of 100,000 topics and 1,000,000
+messages too. Plans are looked at, nobody is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from imd.actions.ports import MessageQuery, SessionQuery, TopicQuery
+from imd.storage.engine import Row
+from imd.storage.migrate import upgrade
+from imd.storage.postgres import PostgresConnection
+from imd.storage.transaction import Transaction
+from tests.servers import PostgresServer
+from tests.storage.crowd import BEGIN, DOCTOR, Crowd, fill
+
+SMALL, LARGE = Crowd(4_000, 2, 100), Crowd(50_000, 2, 1_000)
+SLOW = "IMD_TEST_SLOW"
+Plan = dict[str, Any]
+
+
+class Explained(PostgresConnection):
+    """A connection that keeps the plan of each statement that it reads with."""
+
+    def __init__(self, url: str, crowd: Crowd) -> None:
+        super().__init__(url)
+        self.crowd = crowd
+        self.plans: list[Plan] = []
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        (found,) = super().rows(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        text = found[0]
+        self.plans.append((json.loads(text) if isinstance(text, str) else text)[0]["Plan"])
+        return super().rows(sql, params)
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        found = self.rows(sql, params)
+        return found[0] if found else None
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def whole_tables(connection: Explained) -> set[str]:
+    """The tables that were read from their beginning to their end.
+
+    Of the small crowd only those that grow with every consult: the others are so small there that
+    the planner may well read them.
+    """
+    small = connection.crowd == SMALL
+    growing = {"topics", "messages"}
+    found = {
+        node["Relation Name"]
+        for plan in connection.plans
+        for node in nodes(plan)
+        if node["Node Type"] == "Seq Scan"
+    }
+    return found & growing if small else found
+
+
+def crowded(server: PostgresServer, crowd: Crowd) -> Iterator[Explained]:
+    url = server.create_database()
+    upgrade(url)
+    with closing(PostgresConnection(url)) as filling:
+        fill(filling, crowd)
+    server.execute("VACUUM ANALYZE", url=url)
+    with closing(Explained(url, crowd)) as connection:
+        yield connection
+    server.drop_database(url)
+
+
+@pytest.fixture(scope="module", params=["small", "large"])
+def crowd(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[Explained]:
+    if request.param == "large" and os.environ.get(SLOW) != "1":
+        pytest.skip(f"PLANS OF A LARGE STORE ARE NOT TESTED: set {SLOW}=1 for that")
+    yield from crowded(postgres_server, LARGE if request.param == "large" else SMALL)
+
+
+@pytest.fixture
+def asked(crowd: Explained) -> Iterator[Transaction]:
+    crowd.plans.clear()
+    crowd.begin(write=False)
+    yield Transaction(crowd)
+    crowd.rollback()
+
+
+AFTER = (BEGIN + 5_000_000, "t5000")
+WINDOW = {"start": BEGIN + 1_000_000, "end": BEGIN + 3_000_000}
+_WHOSE: dict[str, dict[str, Any]] = {
+    "user": {"user_id": DOCTOR},
+    "session": {"session_id": "s50"},
+    "user and session": {"user_id": DOCTOR, "session_id": "s50"},
+    "team": {"team_codes": ["T3"]},
+    "teams": {"team_codes": ["T3", "T4", "T5"]},
+    "user and teams": {"user_id": DOCTOR, "team_codes": ["T3", "T4"]},
+}
+_HOW: dict[str, dict[str, Any]] = {
+    "all": {},
+    "unreplied": {"status": 0, "reply": 0},
+    "replied": {"status": 10, "reply": 1},
+    "ended": {"status": 10},
+    "type 13": {"types": [13]},
+    "expired of types": {"status": 10, "reply": 0, "types": [9, 13]},
+    "window": WINDOW,
+    "no such type": {"types": [12]},
+}
+PAGES = {f"{who}, {how}": {**w, **h} for who, w in _WHOSE.items() for how, h in _HOW.items()}
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("after", [None, AFTER], ids=["first", "next"])
+def test_no_page_of_topics_reads_a_whole_table(asked: Transaction, crowd, page, after) -> None:
+    asked.topics.page(TopicQuery(**PAGES[page]), after, 21)
+    assert crowd.plans and not whole_tables(crowd)
+
+
+OTHERS: dict[str, Callable[[Transaction], Any]] = {
+    "counts by type": lambda tx: tx.topics.count(TopicQuery(user_id=DOCTOR)),
+    "counts of types": lambda tx: tx.topics.count(TopicQuery(user_id=DOCTOR, types=[9, 13])),
+    "counts of teams": lambda tx: tx.topics.count_by_team(TopicQuery(team_codes=["T1", "T2"])),
+    "a user's counts of teams": lambda tx: tx.topics.count_by_team(
+        TopicQuery(user_id=DOCTOR, team_codes=["T1", "T2"], types=[1, 8, 9])
+    ),
+    "replies of a user": lambda tx: tx.topics.median_reply(TopicQuery(user_id=DOCTOR)),
+    "replies in a window": lambda tx: (
+        tx.topics.count(TopicQuery(user_id=DOCTOR, **WINDOW)),
+        tx.topics.median_reply(TopicQuery(user_id=DOCTOR, **WINDOW)),
+    ),
+    "one topic": lambda tx: tx.topics.get("t77"),
+    "the last topic": lambda tx: tx.topics.last_of("s50"),
+    "the last entry": lambda tx: tx.topics.entry_of("t77", "P77", 0),
+    "newest page": lambda tx: tx.messages.page(MessageQuery("s50", limit=21)),
+    "older page": lambda tx: tx.messages.page(MessageQuery("s50", below=15, limit=21)),
+    "a topic's page": lambda tx: tx.messages.page(MessageQuery("s50", topic_id="t50", limit=21)),
+    "recovery": lambda tx: tx.messages.page(
+        MessageQuery("s50", above=3, ascending=True, limit=200)
+    ),
+    "recovery by hint": lambda tx: tx.messages.ranges([("s50", 3), ("s51", 9)], 200),
+    "unread": lambda tx: tx.messages.page(
+        MessageQuery("s50", above=17, not_by=DOCTOR, counted_only=True, ascending=True, limit=21)
+    ),
+    "badge": lambda tx: tx.sessions.unread(DOCTOR),
+    "sessions": lambda tx: tx.sessions.page(SessionQuery(DOCTOR), None, 21, True),
+    "recent sessions": lambda tx: tx.sessions.page(
+        SessionQuery(DOCTOR, with_message=True), None, 21, False
+    ),
+    "sessions by type": lambda tx: tx.sessions.count_by_type(SessionQuery(DOCTOR, types=[1, 9])),
+}
+
+
+@pytest.mark.parametrize("question", OTHERS)
+def test_no_count_and_no_page_reads_a_whole_table(asked: Transaction, crowd, question) -> None:
+    assert OTHERS[question](asked) not in (None, [], {}) or question == "the last entry"
+    assert crowd.plans and not whole_tables(crowd)
+
+
+@pytest.mark.parametrize("types", [None, [1, 8, 9]])
+def test_a_teams_statistics_of_a_window_come_from_the_index_alone(
+    asked: Transaction, crowd, types
+) -> None:
+    query = TopicQuery(team_codes=["T3"], types=types, **WINDOW)
+    assert asked.topics.count(query) and asked.topics.median_reply(query)
+    scans = [
+        (node["Node Type"], node["Index Name"])
+        for plan in crowd.plans
+        for node in nodes(plan)
+        if "Scan" in node["Node Type"]
+    ]
+    assert scans == [("Index Only Scan", "topics_team")] * 3
+
+
+def test_a_second_entry_is_looked_for_among_entries_only(asked: Transaction, crowd) -> None:
+    asked.topics.entry_of("t77", "P77", 0)
+    (plan,) = crowd.plans
+    assert [n["Index Name"] for n in nodes(plan) if "Index Name" in n] == ["messages_entries"]
+
+
+def test_pages_of_a_crowd_are_what_plain_sql_gives(asked: Transaction, crowd) -> None:
+    """The ways that avoid reading everything find the same rows."""
+    plain = (
+        "SELECT t.id FROM topics t JOIN participants p ON p.session_id = t.session_id"
+        " AND p.participant_id = 'D' WHERE (t.create_time, t.id) < (%s, %s)"
+        " ORDER BY t.create_time DESC, t.id DESC LIMIT 50"
+    )
+    for after in (AFTER, (2**62, "")):
+        expected = [row[0] for row in crowd.rows(plain, after)]
+        page = asked.topics.page(TopicQuery(user_id=DOCTOR), after, 50)
+        assert [topic.id for topic in page] == expected
