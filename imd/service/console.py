@@ -135,7 +135,7 @@ class LiveFigures(Leaf):
 
 
 class DemoDoor(Leaf):
-    """``POST /console/demo``: makes the demo's data; mounted in dev, where everybody is believed."""
+    """``POST /console/demo`` makes the demo's data; mounted where everybody is believed."""
 
     verbs = (b"POST",)
 

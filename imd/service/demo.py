@@ -178,9 +178,7 @@ class Chapter:
         posted = await messages.post_message(self._house, TRUSTED, convert(fields, m.PostMessage))
         if step.get("recall") and not posted.message.recalled:
             recall = {"session_id": self._id, "message_id": posted.message.id}
-            await messages.recall_message(
-                self._house, TRUSTED, convert(recall, m.RecallMessage)
-            )
+            await messages.recall_message(self._house, TRUSTED, convert(recall, m.RecallMessage))
 
 
 def _content(content: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -72,7 +73,7 @@ class Figures:
     def _history(self) -> list[int]:
         """Messages stored in each of the last seconds, the oldest first."""
         stored = [totals.stored for _, totals in self._seen]
-        return [later - sooner for sooner, later in zip(stored, stored[1:], strict=False)]
+        return [later - sooner for sooner, later in pairwise(stored)]
 
 
 def _outbox(states: Mapping[str, int] | None) -> dict[str, Any] | None:

@@ -154,9 +154,7 @@ class Metrics(Collector):
         yield _counter("imd_messages_stored", "Messages that this process stored", sources.stored())
         yield _histogram("imd_batch_wishes", "Sends and marks in one transaction", self.batches)
         yield _histogram("imd_commit_seconds", "From queue to durable, a batch", self.commits)
-        yield _counter(
-            "imd_deliveries", "Messages written to inside sockets", sources.delivered()
-        )
+        yield _counter("imd_deliveries", "Messages written to inside sockets", sources.delivered())
         recoveries = CounterMetricFamily(
             "imd_recoveries", "Sessions entered, by what became of after_seq", labels=["outcome"]
         )

@@ -8,9 +8,9 @@ reverse. It holds no rule but the order.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.logger import Logger
 
@@ -24,6 +24,7 @@ from imd.delivery.presence import LocalPresence
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.clock import SystemClock
+from imd.service.console import Watching
 from imd.service.credentials import (
     POLL_SECONDS,
     PURGE_SECONDS,
@@ -32,9 +33,8 @@ from imd.service.credentials import (
     purge,
     read_snapshot,
 )
-from imd.service.drain import GRACE, Drain
-from imd.service.console import Watching
 from imd.service.demo import tell_demo
+from imd.service.drain import GRACE, Drain
 from imd.service.figures import TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
@@ -212,7 +212,7 @@ def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> N
     store.writer.batched = metrics.batched
     metrics.watch(
         Sources(
-            sockets=courier.registry.counts,
+            sockets=cast(Mapping[str, int], courier.registry.counts),
             recoveries=front.sockets.room.recoveries,
             stored=lambda: courier.stored,
             delivered=lambda: courier.delivered,

@@ -7,6 +7,8 @@ Steps run in one transaction under a lock, so a kill leaves either the old schem
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "SchemaError", "current", "print_sql", "upgrade"]
 
+#: seconds that the steps may take before a start is given up
+_PATIENCE = 3600
 #: names the lock among the advisory locks of a PostgreSQL database
 _LOCK = 0x696D64
 #: what :func:`_set_search_path` does, for a database whose name is not known here
@@ -67,6 +71,19 @@ def upgrade(url: str, to: str = HEAD) -> list[str]:
     return [] if before == after else [step for step in (after,) if step]
 
 
+def upgrade_apart(url: str) -> None:
+    """Run :func:`upgrade` in a process of its own.
+
+    A server would otherwise carry the migration library, a third of its memory, for its whole
+    life. Raises SchemaError with the last line of what went wrong.
+    """
+    command = [sys.executable, "-m", "imd.storage.migrate"]
+    done = subprocess.run(command, input=url, capture_output=True, text=True, timeout=_PATIENCE)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
+        raise SchemaError(f"The schema could not be brought up to date: {said}")
+
+
 def print_sql(url: str, to: str = HEAD) -> str:
     """The SQL of all steps up to ``to``, for a database administrator to read and run."""
     from alembic import command
@@ -112,3 +129,7 @@ def _set_search_path(connection: Any) -> None:
     if allowed:
         quoted = '"' + name.replace('"', '""') + '"'
         connection.execute(text(f"ALTER DATABASE {quoted} SET search_path = im, public"))
+
+
+if __name__ == "__main__":
+    upgrade(sys.stdin.read())

@@ -157,9 +157,9 @@ def prepare(url: str, auto_migrate: bool) -> str:
                 f"The database has schema {version or 'none'}, this program needs {HEAD}:"
                 " run `imdctl migrate`, or set database.auto_migrate."
             )
-        from imd.storage.migrate import upgrade
+        from imd.storage.migrate import upgrade_apart
 
-        upgrade(url)
+        upgrade_apart(url)
     with closing(connector(url)()) as connection:
         return transact(connection, _epoch, write=False)
 

@@ -108,16 +108,13 @@ class TopicLists:
         """The rows of a table that stand in a user's sessions, all without a user."""
         if user_id is None:
             return f"{table} WHERE {where}", where.params
-        if not self._db.lateral:
-            return f"{table} WHERE {where} AND {name}.session_id {_OF_USER}", [
-                *where.params,
-                user_id,
-            ]
-        rows_ = (
-            f"participants q CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {where}"
-            f" AND {name}.session_id = q.session_id OFFSET 0) {name} WHERE q.participant_id = %s"
-        )
-        return rows_, [*where.params, user_id]
+        found = f"{table} WHERE {where} AND {name}.session_id {_OF_USER}"
+        if self._db.lateral:
+            found = (
+                f"participants q CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {where} AND"
+                f" {name}.session_id = q.session_id OFFSET 0) {name} WHERE q.participant_id = %s"
+            )
+        return found, [*where.params, user_id]
 
     def _tallies(self, query: TopicQuery) -> tuple[str, list[Any]]:
         """FROM and WHERE of the tallies ``y`` that the query asks of."""

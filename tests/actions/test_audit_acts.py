@@ -257,7 +257,9 @@ async def test_parallel_acts_keep_one_chain(town: Town) -> None:
     assert refused <= {"TopicActive"}
     count, flaw = await town.ground.store.database.read(lambda tx: tx.audit.verify())
     assert flaw is None
-    by_action = dict(await town.ground.rows("SELECT action, count(*) FROM audit GROUP BY action"))
+    by_action: dict[str, int] = dict(
+        await town.ground.rows("SELECT action, count(*) FROM audit GROUP BY action")
+    )
     assert by_action["session.renamed"] == by_action["messages.read"] == 40
     # the members of a start that was refused were rolled back, and so were their notes
     added = await town.ground.rows(

@@ -172,15 +172,16 @@ async def check_lists(town: Town, model: Model, chance: random.Random) -> None:
 async def check_figures(town: Town, model: Model) -> None:
     for user in USERS:
         for types in (None, [9], [1, 13]):
-            given = {} if types is None else {"types": types}
+            given: dict[str, Any] = {} if types is None else {"types": types}
             n = count(model.among(user, **given))
             got = await town.counts(user_id=user, **texts(given))
             assert {s: getattr(got, s) for s in STATE_MARKS} == n and got.count == sum(n.values())
     window = {"start": NOW - 3 * 10**7, "end": NOW - 10**6}
     whose: list[dict[str, Any]] = [{}, {"user": "D1"}, {"teams": ["T1"]}, {"teams": ["T1", "T3"]},
                                    {"user": "P1", "teams": ["T2"]}]  # fmt: skip
-    for who, types, when in product(whose, ({}, {"types": [9, 13]}), ({}, window)):
-        wanted: dict[str, Any] = {**who, **types, **when}
+    typed: list[dict[str, Any]] = [{}, {"types": [9, 13]}]
+    for who, kind, when in product(whose, typed, ({}, window)):
+        wanted: dict[str, Any] = {**who, **kind, **when}
         topics = model.among(**wanted)
         n = count(topics)
         total = sum(n.values()) - n["expired"]

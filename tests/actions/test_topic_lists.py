@@ -9,17 +9,13 @@ import pytest
 import pytest_twisted
 
 from imd.domain.errors import ForbiddenUser, InvalidInput, NotAMember, SessionNotFound
-from tests.actions.topic_world import SERVICE, Town, doctor, patient
+from tests.actions.topic_world import SERVICE, Town, doctor, fields_of, patient
 
 STATES = ("unreplied", "ongoing", "replied", "expired")
 
 
 def ids(page) -> list[str]:
     return [topic.id for topic in page.items]
-
-
-def fields_of(error: InvalidInput) -> list[str]:
-    return [e.field for e in error.errors]
 
 
 async def four_states(town: Town, name: str = "s", type_: int = 9, team: str = "T1") -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from imd.actions import topic_lists, topic_start, topics
+from imd.domain.errors import InvalidInput
 from imd.domain.session import Session
 from imd.domain.topic import Topic
 from imd.wire import topics as asked
@@ -15,10 +16,31 @@ from imd.wire.codec import convert
 from tests.actions.household import ADMIN, READER, SERVICE, Household, doctor, patient
 from tests.storage.ground import Ground
 
-__all__ = ["ADMIN", "CANARY", "READER", "SERVICE", "Town", "check_intervals", "doctor", "patient"]
+__all__ = [
+    "ADMIN",
+    "CANARY",
+    "MAKING",
+    "READER",
+    "SEATS",
+    "SERVICE",
+    "Town",
+    "check_intervals",
+    "doctor",
+    "fields_of",
+    "nothing_stored",
+    "patient",
+]
 
 #: what nobody may find where only ids and counts belong
 CANARY = "金丝雀-canary"
+SEATS = ["P:patient", "D:doctor"]
+#: the fields that make a session
+MAKING: dict[str, Any] = {"session_type": 9, "session_name": "n", "participants": SEATS}
+
+
+def fields_of(error: InvalidInput) -> list[str]:
+    """The fields that an error names."""
+    return [e.field for e in error.errors]
 
 
 class Town:
@@ -124,7 +146,8 @@ class Town:
         return [message.type for message in await self.ground.log(session_id)]
 
     async def count(self, table: str) -> int:
-        return (await self.ground.rows(f"SELECT count(*) FROM {table}"))[0][0]
+        ((number,),) = await self.ground.rows(f"SELECT count(*) FROM {table}")
+        return int(number)
 
 
 async def check_intervals(town: Town, session_id: str) -> None:
@@ -139,3 +162,9 @@ async def check_intervals(town: Town, session_id: str) -> None:
         session_id,
     )
     assert owners == {row[0]: set(range(row[1], row[2] + 1)) for row in rows}
+
+
+async def nothing_stored(town: Town) -> None:
+    """No session, no topic, no message, and no note of any."""
+    for table in ("sessions", "participants", "topics", "messages", "topic_tallies", "audit"):
+        assert await town.count(table) == 0, table

@@ -96,7 +96,7 @@ def asked(crowd: Explained) -> Iterator[Transaction]:
 
 
 AFTER = (BEGIN + 5_000_000, "t5000")
-WINDOW = {"start": BEGIN + 1_000_000, "end": BEGIN + 3_000_000}
+WINDOW: dict[str, Any] = {"start": BEGIN + 1_000_000, "end": BEGIN + 3_000_000}
 _WHOSE: dict[str, dict[str, Any]] = {
     "user": {"user_id": DOCTOR},
     "session": {"session_id": "s50"},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
 
 from imd.actions.ports import Posted
 from imd.domain.errors import (
@@ -24,6 +27,21 @@ from imd.storage.transaction import Transaction
 from tests.storage.ground import Ground, HandClock, check_order, outcomes, together, until
 
 HOUR = 3_600_000
+
+
+@pytest.fixture
+def failures() -> Iterator[list[LogEvent]]:
+    """What was logged with a traceback."""
+    events: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest_twisted.ensureDeferred
@@ -100,9 +118,12 @@ async def test_a_send_that_the_database_refuses_fails_alone(ground: Ground) -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_key_a_hundred_times_at_once_is_one_message(ground: Ground) -> None:
+async def test_one_key_a_hundred_times_at_once_is_one_message(
+    ground: Ground, failures: list[LogEvent]
+) -> None:
     await ground.session("s", "A", "B")
     found = await together([ground.send("s", "A", "x", client_msg_id="k") for _ in range(100)])
+    assert failures == []  # the batch knew it without the database's refusal
     assert len({posted.message for posted in found}) == 1
     assert Counter(posted.replayed for posted in found) == {False: 1, True: 99}
     assert len(await ground.log("s")) == 1

@@ -35,9 +35,7 @@ class Page(NamedTuple):
 
 def read_console() -> dict[str, Page]:
     """The files of the console by their names."""
-    return {
-        path.name: _page(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS
-    }
+    return {path.name: _page(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
 
 
 def _page(path: Path) -> Page:

@@ -11,7 +11,7 @@ const PAUSE = 5 * 60 * 1000;
 export const RECALL_WINDOW = 120000;
 
 export function avatar(name, id) {
-  return h("span", { class: `avatar tint-${tint(id)}`, "aria-hidden": "true", text: initials(name) });
+  return h("span", { class: `avatar tint-${tint(name || id)}`, "aria-hidden": "true", text: initials(name) });
 }
 
 /** The row; `previous` is the message above it where that is known, `people` knows the members. */

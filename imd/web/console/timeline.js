@@ -33,7 +33,8 @@ export class Timeline {
     this._look = framed(() => this._settle());
     this._flush = framed(() => this._append());
     this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
-    new ResizeObserver(() => this._pinned && this._stick()).observe(this.scroller);
+    const grown = new ResizeObserver(() => this._pinned && this._stick());
+    for (const node of [this.scroller, this._list, this.pending]) grown.observe(node);
     this.clear();
   }
 
@@ -45,6 +46,7 @@ export class Timeline {
     this._height = 76;
     this._unseen = 0;
     this._pinned = true;
+    this._at = 0;
     this._busy = false;
     this._list.replaceChildren();
     this.pending.replaceChildren();
@@ -188,6 +190,7 @@ export class Timeline {
 
   _stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this._at = this.scroller.scrollTop;
     this._unseen = 0;
     this._offer();
   }
@@ -202,7 +205,10 @@ export class Timeline {
 
   _scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    const end = scrollHeight - scrollTop - clientHeight < NEAR && this._last >= this._total;
+    let end = scrollHeight - scrollTop - clientHeight < NEAR && this._last >= this._total;
+    // What grew below, such as a picture that has come, is no wish to look elsewhere.
+    if (!end && this._pinned && scrollTop >= this._at) end = true;
+    this._at = scrollTop;
     if (end !== this._pinned) {
       this._pinned = end;
       if (end) this._unseen = 0;
