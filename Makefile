@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format clean distclean
+.PHONY: help setup run test lint format clean distclean sdk-reference
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
@@ -39,6 +39,10 @@ setup: $(VENV)/.test-stamp
 
 run: $(VENV)/.run-stamp
 	@exec $(BIN)/twistd -n --pidfile= imd $(ARGS)
+
+# What docs/sdk.md and the SDK's types take from elsewhere: comments, routes, the SRI hash.
+sdk-reference: setup
+	@$(BIN)/python docs/sdk_reference.py
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

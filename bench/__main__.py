@@ -71,6 +71,8 @@ def main() -> None:
         setting = entries.Setting(folder, postgres, arguments.seconds, say)
         if "load" in wanted:
             rounds = _loads(setting, arguments.rounds)
+            # The rest takes a while; what there is, is shown.
+            print(f"\n{report.rates(report.medians(rounds))}\n", flush=True)
         if "memory" in wanted:
             say(f"logging in {arguments.connections} idle sockets")
             rounds["memory"] = [entries.memory(setting, arguments.connections)]
