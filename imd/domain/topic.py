@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from imd.domain.message import LastMessage
 from imd.domain.message_types import SERVER_TYPES, counts
@@ -68,8 +67,8 @@ class EndedTopic(Topic):
 
     @classmethod
     def of(cls, topic: Topic) -> EndedTopic:
-        shared: dict[str, Any] = {f.name: getattr(topic, f.name) for f in fields(Topic)}
-        return cls(**shared, topic_id=topic.id, ended=topic.status == ENDED)
+        values = [getattr(topic, field.name) for field in fields(Topic)]
+        return cls(*(*values, topic.id, topic.status == ENDED))
 
 
 def answers(type_: int, sender_id: str, kind: str | None, role: str | None, start_by: str) -> bool:

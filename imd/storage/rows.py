@@ -7,7 +7,6 @@ drift apart. Used by the stores only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from imd.domain.message import Card, Content, LastMessage, Message
@@ -45,8 +44,6 @@ TOPIC = (
     " t.reply_time, t.reply_message_id, t.end_by, t.end_time, t.end_message_id, t.end_seq"
 )
 
-_TOPIC_FIELDS = [field.name for field in fields(Topic)]
-
 
 def content_of(text: str | None, structured: int) -> Content:
     """The content that the columns ``content`` and ``structured`` hold."""
@@ -60,21 +57,7 @@ def content_columns(content: Content) -> tuple[str | None, int]:
 
 def message(row: Sequence[Any]) -> Message:
     """A row of MESSAGE."""
-    return Message(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        content_of(row[7], row[8]),
-        row[9],
-        row[10],
-        row[11],
-        row[12],
-        bool(row[13]),
-    )
+    return Message(*(*row[:7], content_of(row[7], row[8]), *row[9:13], bool(row[13])))
 
 
 def last_message(row: Sequence[Any]) -> LastMessage | None:
@@ -84,42 +67,21 @@ def last_message(row: Sequence[Any]) -> LastMessage | None:
     return LastMessage(row[0], row[1], row[2], row[3], row[4], content_of(row[5], row[6]), row[7])
 
 
+def _shared(row: Sequence[Any]) -> tuple[Any, ...]:
+    """What SESSION + LAST say of a session, in the order of its fields."""
+    return (*row[:8], last_message(row[9:17]), row[8])
+
+
 def session(row: Sequence[Any]) -> Session:
     """A row of SESSION + LAST."""
-    return Session(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        last_message(row[9:17]),
-        row[8],
-    )
+    return Session(*_shared(row))
 
 
 def own_session(row: Sequence[Any]) -> OwnSession:
     """A row of SESSION + LAST + OWN."""
     role, sticky, last_fetch_time, read_seq, read_counted, counted = row[17:23]
-    return OwnSession(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        last_message(row[9:17]),
-        row[8],
-        role,
-        bool(sticky),
-        unread(counted, read_counted),
-        last_fetch_time,
-        read_seq,
-    )
+    own = (role, bool(sticky), unread(counted, read_counted), last_fetch_time, read_seq)
+    return OwnSession(*(*_shared(row), *own))
 
 
 def head(row: Sequence[Any]) -> Head:
@@ -134,18 +96,7 @@ def membership(row: Sequence[Any]) -> Membership:
 
 def participant(row: Sequence[Any]) -> Participant:
     """A row of PARTICIPANT; ``online`` is filled in by the action."""
-    return Participant(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        False,
-    )
+    return Participant(*(*row, False))
 
 
 def topic(row: Sequence[Any]) -> Topic:
@@ -156,10 +107,5 @@ def topic(row: Sequence[Any]) -> Topic:
 def listed_topic(row: Sequence[Any]) -> ListedTopic:
     """A row of TOPIC + LAST + session name, its running total and the viewer's."""
     name, counted, read_counted = row[28:31]
-    shared: dict[str, Any] = dict(zip(_TOPIC_FIELDS, row, strict=False))
-    return ListedTopic(
-        **shared,
-        session_name=name,
-        last_message=last_message(row[20:28]),
-        unread=None if read_counted is None else unread(counted, read_counted),
-    )
+    number = None if read_counted is None else unread(counted, read_counted)
+    return ListedTopic(*(*row[:20], name, last_message(row[20:28]), number))

@@ -62,6 +62,7 @@ export class DoctorSide {
 
   _told(event, value) {
     if (event === "message") this.sessions.received(value);
+    if (event === "update") this.sessions.updated(value);
     if (event === "read") this.sessions.read(value);
     if (event === "session") this.sessions.changed(value);
     if (event === "topic") this.consults.stale();

@@ -49,6 +49,7 @@ export class PatientSide {
 
   _told(event, value) {
     if (event === "message") this.sessions.received(value);
+    if (event === "update") this.sessions.updated(value);
     if (event === "read") this.sessions.read(value);
     if (event === "session") this.sessions.changed(value);
   }

@@ -67,6 +67,14 @@ export class SessionList {
     if (session && message.type !== 2105) this._newer(session, message);
   }
 
+  /** A message of the open conversation was recalled, or its card changed. */
+  updated(message) {
+    const session = this._sessions.get(message.session_id);
+    if (!session || !session.last_message || session.last_message.seq !== message.seq) return;
+    session.last_message = message;
+    this._draw();
+  }
+
   _newer(session, message) {
     if (message && (!session.last_message || message.seq >= session.last_message.seq)) {
       session.last_message = message;

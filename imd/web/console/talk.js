@@ -99,7 +99,7 @@ export class Talk {
     on("reload", () => { this._say(null); this.timeline.clear(); this.timeline.openAtEnd(this._seq()); });
     on("closed", ({ code }) => this._closed(code));
     on("message", (message) => this._received(message));
-    on("update", (message) => this._ours(message) && this.timeline.update(message));
+    on("update", (message) => { if (this._ours(message)) this.timeline.update(message); this.tell("update", message); });
     on("read", (mark) => { if (this._ours(mark)) { this.people.readUpTo(mark.user_id, mark.read_seq); this._marks(); } this.tell("read", mark); });
     on("typing", (who) => this._ours(who) && this._wrote(who.user_id));
     on("topic", (topic) => { if (this._ours(topic)) this._setTopic(topic.status === 0 ? topic : null); this.tell("topic", topic); });
