@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format clean distclean sdk-reference
+.PHONY: help setup run test lint format bench clean distclean sdk-reference
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
 	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
+	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
 	@echo 'make setup   only set up .venv, for all of the above'
 	@echo 'make clean   remove what building and testing left; make distclean .venv too'
 
@@ -51,6 +52,9 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python -m bench $(ARGS)
 
 format: setup
 	@$(BIN)/ruff check --fix .

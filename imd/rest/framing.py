@@ -20,7 +20,7 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "headers_too_large": (431, "Request Header Fields Too Large"),
     "internal": (500, "Internal Server Error"),
     "too_many_connections": (503, "Service Unavailable"),
-    "version_not_supported": (505, "HTTP Version Not Supported"),
+    "version_not_supported": (400, "Bad Request"),
 }
 """Every ``code`` which the channel itself answers with: its status and its title."""
 

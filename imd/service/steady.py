@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from imd.domain.errors import ImError
+
 
 class Steady:
     """Calls ``work`` again and again, ``every`` seconds after the former run has ended.
@@ -73,7 +75,16 @@ class Steady:
         if not self._on and failure.check(CancelledError) is not None:
             return
         self._failures += 1
-        if self._failures == 1:
+        if self._failures > 1:
+            return
+        if failure.check(ImError) is not None:
+            # Said by another room, and no fault of this program: the database is away.
+            self.log.warn(
+                "{name} failed: {code}; it is tried again",
+                name=self.name,
+                code=failure.value.code,
+            )
+        else:
             self.log.failure("{name} failed; it is tried again", failure, name=self.name)
 
     def _next(self, _: object) -> None:

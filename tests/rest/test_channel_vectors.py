@@ -159,10 +159,10 @@ OTHER = {
     "fields-101": (G + HOST + b"X: 1\r\n" * 100 + b"\r\n", 431, "headers_too_large"),
     "uri-9k": (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long"),
     "method-9k": (b"A" * 9_000 + b" / HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long"),
-    "http-2-preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version_not_supported"),
-    "http-1.2": (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", 505, "version_not_supported"),
-    "http-3.0": (b"GET / HTTP/3.0\r\n" + HOST + b"\r\n", 505, "version_not_supported"),
-    "http-0.9-named": (b"GET / HTTP/0.9\r\n" + HOST + b"\r\n", 505, "version_not_supported"),
+    "http-2-preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "version_not_supported"),
+    "http-1.2": (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", 400, "version_not_supported"),
+    "http-3.0": (b"GET / HTTP/3.0\r\n" + HOST + b"\r\n", 400, "version_not_supported"),
+    "http-0.9-named": (b"GET / HTTP/0.9\r\n" + HOST + b"\r\n", 400, "version_not_supported"),
 }
 
 GOOD = {

@@ -3,6 +3,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from imd.domain.errors import Unavailable
 from imd.service.steady import Steady
 from tests.service.fakes import Recorded
 
@@ -16,6 +17,21 @@ def test_it_runs_again_and_again():
     steady.stop()
     clock.advance(10)
     assert len(runs) == 3 and clock.getDelayedCalls() == []
+
+
+def test_an_outage_is_a_warning_without_a_traceback():
+    clock = Clock()
+
+    def work() -> None:
+        raise Unavailable()
+
+    steady = Steady("poll", 1.0, work, clock)
+    with Recorded() as events:
+        steady.start()
+        clock.pump([1.0] * 3)
+    steady.stop()
+    assert [event["log_level"].name for event in events] == ["warn"]
+    assert "log_failure" not in events[0]
 
 
 def test_the_next_run_waits_for_the_former():

@@ -29,7 +29,9 @@ class Proxy:
         self.armed = 0
         self.cut = 0
         #: which statements count as one to cut
-        self.matches: Callable[[bytes], bool] = lambda data: b"COMMIT" in data and b"INSERT" in data
+        self.matches: Callable[[bytes], bool] = lambda data: (
+            b"COMMIT" in data and b"log_insert" in data
+        )
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()

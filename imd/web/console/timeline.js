@@ -46,7 +46,7 @@ export class Timeline {
     this._height = 76;
     this._unseen = 0;
     this._pinned = true;
-    this._at = 0;
+    this._at = this._tall = 0;
     this._busy = false;
     this._list.replaceChildren();
     this.pending.replaceChildren();
@@ -97,7 +97,7 @@ export class Timeline {
     if (message.seq <= this._total && message.seq <= this._last) return;
     const known = this._total;
     this._total = Math.max(this._total, message.seq);
-    if (this._pinned && !this._busy) {
+    if (this._pinned) {
       this._fresh.push(message);
       this._flush();
     } else if (message.seq > known) {
@@ -127,6 +127,7 @@ export class Timeline {
   }
 
   _append() {
+    if (this._busy) return; // when it has been fetched what is under way, this is called again
     const fresh = this._fresh;
     this._fresh = [];
     if (!fresh.length) {
@@ -177,7 +178,8 @@ export class Timeline {
 
   _space() {
     const above = Math.max(0, this._first - 1);
-    const below = Math.max(0, this._total - this._last);
+    // At the end nothing is left empty below: what is missing there is about to be drawn.
+    const below = this._pinned ? 0 : Math.max(0, this._total - this._last);
     this._unit = Math.min(this._height, TALLEST / Math.max(1, above, below));
     this._above.style.height = `${Math.round(above * this._unit)}px`;
     this._below.style.height = `${Math.round(below * this._unit)}px`;
@@ -191,6 +193,7 @@ export class Timeline {
   _stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this._at = this.scroller.scrollTop;
+    this._tall = this.scroller.scrollHeight;
     this._unseen = 0;
     this._offer();
   }
@@ -205,10 +208,13 @@ export class Timeline {
 
   _scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    let end = scrollHeight - scrollTop - clientHeight < NEAR && this._last >= this._total;
-    // What grew below, such as a picture that has come, is no wish to look elsewhere.
-    if (!end && this._pinned && scrollTop >= this._at) end = true;
+    const close = scrollHeight - scrollTop - clientHeight < NEAR;
+    // Only a person scrolls up in a page that has not become shorter; what grew below, such as a
+    // picture that has come, is no wish to look elsewhere.
+    const up = scrollTop < this._at - 2 && scrollHeight >= this._tall;
+    const end = this._pinned ? close || !up : close && this._last >= this._total;
     this._at = scrollTop;
+    this._tall = scrollHeight;
     if (end !== this._pinned) {
       this._pinned = end;
       if (end) this._unseen = 0;
@@ -220,6 +226,7 @@ export class Timeline {
   /** Fetches what the view needs: more at an end, or what lies where the view has jumped to. */
   _settle() {
     if (this._busy || !this._total || !this.scroller.clientHeight) return;
+    if (this._pinned && this._fresh.length) return; // about to be drawn
     const top = this.scroller.scrollTop;
     const bottom = top + this.scroller.clientHeight;
     const start = this._above.offsetHeight;
@@ -249,7 +256,10 @@ export class Timeline {
     } catch (error) {
       return null; // the connection's state says why; the next look tries again
     } finally {
-      if (turn === this._turn) this._busy = false;
+      if (turn === this._turn) {
+        this._busy = false;
+        this._flush();
+      }
     }
   }
 
@@ -273,7 +283,6 @@ export class Timeline {
     if (!messages) return false;
     this._list.replaceChildren();
     this._rows = [];
-    this._fresh = [];
     if (messages.length) {
       this._pinned = false;
       this._addBelow(messages);
