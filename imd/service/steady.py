@@ -77,7 +77,7 @@ class Steady:
         self._failures += 1
         if self._failures > 1:
             return
-        if failure.check(ImError) is not None:
+        if isinstance(failure.value, ImError):
             # Said by another room, and no fault of this program: the database is away.
             self.log.warn(
                 "{name} failed: {code}; it is tried again",
