@@ -1,0 +1,1 @@
+`imdctl chat` opens a socket on the terminal.
