@@ -77,7 +77,7 @@ class Leaf(Resource):
 
     def _body(self, request: Any) -> bytes:
         try:
-            if request.method not in self.verbs:
+            if self.verbs and request.method not in self.verbs:
                 raise MethodNotAllowed(b", ".join(sorted((*self.verbs, b"OPTIONS"))))
             return self.answer(request)
         except ImError as error:
@@ -99,6 +99,12 @@ def _send(request: Any, body: bytes, kind: bytes, cache: bytes = b"no-store") ->
     put(b"X-Content-Type-Options", [b"nosniff"])
     put(b"X-Request-Id", [request_id.encode("ascii")])
     return body
+
+
+class Missing(Leaf):
+    """Not there, whatever is wanted of it."""
+
+    verbs = ()
 
 
 class StaticPage(Leaf):
@@ -205,7 +211,7 @@ class ConsoleTree(Resource):
 
     def __init__(self, dispatch: Dispatch, leaves: dict[bytes, IResource]) -> None:
         super().__init__()
-        self._missing = Leaf(dispatch)
+        self._missing = Missing(dispatch)
         self._leaves = leaves
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:

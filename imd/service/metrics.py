@@ -100,7 +100,6 @@ class Metrics(Collector):
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._requests: dict[tuple[str, int], Histogram] = {}
-        self._all_requests = Histogram(SECONDS)
         self.batches = Histogram(SIZES)
         self.commits = Histogram(SECONDS)
         self.lags = Histogram(SECONDS)
@@ -116,7 +115,6 @@ class Metrics(Collector):
         if histogram is None:
             histogram = self._requests[route, status] = Histogram(SECONDS)
         histogram.add(seconds)
-        self._all_requests.add(seconds)
 
     def batched(self, wishes: int, seconds: float) -> None:
         """The grouping writer ended a transaction."""
@@ -136,10 +134,12 @@ class Metrics(Collector):
 
     def totals(self) -> Totals:
         """The running totals at this moment."""
+        bins = [histogram.bins for histogram in self._requests.values()]
+        bins.append([0] * (len(SECONDS) + 1))
         return Totals(
             self.sources.stored(),
             self.sources.delivered(),
-            tuple(self._all_requests.bins),
+            tuple(map(sum, zip(*bins, strict=True))),
             tuple(self.commits.bins),
         )
 

@@ -19,6 +19,9 @@ from imd.storage.engine import Connection, marks, values
 _ORDER = "ORDER BY t.create_time DESC, t.id DESC LIMIT %s"
 _ORDER_N = "ORDER BY n.create_time DESC, n.id DESC LIMIT %s OFFSET %s"
 _OF_USER = "IN (SELECT q.session_id FROM participants q WHERE q.participant_id = %s)"
+#: all of a session's tallies; which of them are wanted is asked afterwards, because the planner
+#: thinks far too badly of further conditions on their key
+_TALLIES = "SELECT * FROM topic_tallies y WHERE y.session_id = q.session_id"
 _LOOK = "SELECT t.create_time, t.id FROM topics t WHERE"
 _SUMS = ", ".join(f"coalesce(sum(y.{state}), 0)" for state in STATE_MARKS)
 
@@ -100,25 +103,28 @@ class TopicLists:
         """FROM and WHERE of the topics ``t`` that the query asks of."""
         where = _conditions(query)
         where.add(also)
-        return self._mine("topics t", "t", where, query.user_id)
-
-    def _mine(
-        self, table: str, name: str, where: _Where, user_id: str | None
-    ) -> tuple[str, list[Any]]:
-        """The rows of a table that stand in a user's sessions, all without a user."""
-        if user_id is None:
-            return f"{table} WHERE {where}", where.params
-        found = f"{table} WHERE {where} AND {name}.session_id {_OF_USER}"
+        if query.user_id is None:
+            return f"topics t WHERE {where}", where.params
+        found = f"topics t WHERE {where} AND t.session_id {_OF_USER}"
         if self._db.lateral:
             found = (
-                f"participants q CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {where} AND"
-                f" {name}.session_id = q.session_id OFFSET 0) {name} WHERE q.participant_id = %s"
+                f"participants q CROSS JOIN LATERAL (SELECT * FROM topics t WHERE {where}"
+                " AND t.session_id = q.session_id OFFSET 0) t WHERE q.participant_id = %s"
             )
-        return found, [*where.params, user_id]
+        return found, [*where.params, query.user_id]
 
     def _tallies(self, query: TopicQuery) -> tuple[str, list[Any]]:
         """FROM and WHERE of the tallies ``y`` that the query asks of."""
-        return self._mine("topic_tallies y", "y", _tallied(query), query.user_id)
+        where = _tallied(query)
+        if query.user_id is None:
+            return f"topic_tallies y WHERE {where}", where.params
+        found = f"topic_tallies y WHERE {where} AND y.session_id {_OF_USER}"
+        if self._db.lateral:
+            found = (
+                f"participants q CROSS JOIN LATERAL ({_TALLIES} OFFSET 0) y WHERE {where}"
+                " AND q.participant_id = %s"
+            )
+        return found, [*where.params, query.user_id]
 
     def median_reply(self, query: TopicQuery) -> float | None:
         """The median of reply time less creation, in ms, over answered topics."""
@@ -183,8 +189,7 @@ def _by_session(
     some = ""
     if len(tallied.parts) > 1:
         some = (
-            f" CROSS JOIN LATERAL (SELECT 1 FROM topic_tallies y WHERE {tallied}"
-            " AND y.session_id = q.session_id LIMIT 1) y"
+            f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
         )
     sql = (
         "WITH n AS (SELECT q.session_id, t.create_time, t.id FROM"

@@ -91,7 +91,8 @@ def test_a_consult_ends_and_another_begins(page: Page) -> None:
 def test_samples_of_the_other_types_are_sent(page: Page, place: int) -> None:
     page.open()
     page.settled()
-    count = "document.querySelectorAll('.patient .mine .bubble-framed, .patient .mine .body-voice').length"
+    sent = ".patient .mine .bubble-framed, .patient .mine .body-voice"
+    count = f"document.querySelectorAll('{sent}').length"
     before = page.ask(count)
     page.click(".patient [aria-haspopup=menu]")
     page.do("document.querySelectorAll('.patient .sample')[arguments[0]].click()", place)
@@ -143,18 +144,17 @@ def test_a_phone_shows_one_side_at_a_time(page: Page) -> None:
     page.driver.set_window_size(500, 850)
     page.open()
     page.until("document.querySelectorAll('.doctor .item-row').length >= 9")
-    assert page.ask(
-        "document.querySelector('.patient') === null || document.querySelector('.patient').offsetWidth === 0"
-    )
+    assert page.ask("!(document.querySelector('.patient') || {}).offsetWidth")
     page.click(".doctor .item")
     page.until(
-        "document.querySelector('.doctor .row') && document.querySelector('.work').offsetWidth === 0"
+        "document.querySelector('.doctor .row') && !document.querySelector('.work').offsetWidth"
     )
     page.click(".doctor .talk-back")
     page.until("document.querySelector('.work').offsetWidth > 0")
     page.click(".switcher [data-key=patient]")
     page.until(
-        "document.querySelector('.patient').offsetWidth > 0 && document.querySelector('.doctor').offsetWidth === 0"
+        "document.querySelector('.patient').offsetWidth"
+        " && !document.querySelector('.doctor').offsetWidth"
     )
     page.click(".switcher [data-key=figures]")
     page.until("document.querySelector('.figures').offsetWidth > 0")

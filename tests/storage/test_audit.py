@@ -248,6 +248,7 @@ async def test_the_end_is_locked_after_everything_else(postgres_ground: Ground) 
         ),
         (["UPDATE audit_end SET seq = 4"], 5, 6, "end"),
         (["DELETE FROM audit_end"], 5, 6, "end"),
+        (["UPDATE audit_end SET hash = upper(hash)"], 5, 6, "end"),
     ],
 )  # fmt: skip
 @pytest_twisted.ensureDeferred
@@ -276,6 +277,24 @@ async def test_a_row_added_with_a_fitting_hash_shows_by_the_end(ground: Ground) 
     await ground.store.database.write(forge)
     count, flaw = await verify(ground)
     assert count == 2 and "end" in flaw.why
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_row_rewritten_with_its_own_hash_breaks_the_next(ground: Ground) -> None:
+    """Each hash covers the one before, so a forger must rewrite everything that follows."""
+    await write(ground, *[note(n) for n in range(5)])
+    rows = await entries(ground)
+    forged = (*rows[1][1:5], "{}")
+
+    def forge(transaction) -> None:
+        transaction.connection.run(
+            "UPDATE audit SET detail = '{}', hash = %s WHERE seq = 2",
+            (chained(rows[0][6], 2, *forged),),
+        )
+
+    await ground.store.database.write(forge)
+    count, flaw = await verify(ground)
+    assert (count, flaw.seq) == (2, 3)
 
 
 @pytest_twisted.ensureDeferred

@@ -15,6 +15,7 @@ from tests.storage.ground import Ground, outcomes
 
 S = "4d5be29f8ba0413d8658441902b958ff_c7a121954a3a4fae84852fd5668b590d_2"
 D = "D2016008240003"
+PATH = "-c search_path=im,public"
 OF_TOPICS = f"""
 select w.* from muc_messages w ,(
 select m.timestamp
@@ -35,9 +36,9 @@ GROUPED = (
 
 
 def ask(url: str, sql: str) -> list[dict[str, Any]]:
-    """What an operator's client answers, with nothing set but the database."""
+    """What an operator's client answers; a copied database has lost the search_path it had."""
     printed = re.sub(r"GROUP_CONCAT\((.*?)\)", r"string_agg(\1, ',')", sql)
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(url, options=PATH)) as connection, connection.cursor() as cursor:
         cursor.execute(printed)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

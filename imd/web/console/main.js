@@ -49,7 +49,10 @@ async function admitted() {
 async function start() {
   const { access, found } = await admitted();
   const own = access.user;
-  if (own) return show(access, own.role === "doctor" ? found : null, own.role === "doctor" ? null : found);
+  if (own) {
+    const user = found || { user_id: own.id };
+    return own.role === "doctor" ? show(access, user, null) : show(access, null, user);
+  }
   if (!found) return offerDemo(place, query.get("doctor"), !access.credential);
   const wanted = query.get("patient");
   const patient = await find(wanted || DEMO.patient);
@@ -73,25 +76,32 @@ async function show(access, doctorUser, patientUser) {
   fill(place, h("a", { class: "skip", href: "#doctor", text: t("skip") }), topBar(figures), h("div", { class: "stage" }, sides, figures.node), switcher.bar);
   document.body.classList.toggle("alone", !doctorUser || !patientUser);
 
-  let patientSide = null;
+  let current = null;
   async function showPatient(user, session) {
-    if (!patientSide || patientSide.user.user_id !== user.user_id) {
-      const former = patientSide;
-      patientSide = new PatientSide({ access, user, onread: badge("patient") });
+    const former = current;
+    const side = former && former.user.user_id === user.user_id ? former : new PatientSide({ access, user, onread: badge("patient") });
+    current = side;
+    if (side !== former) {
       if (former) {
         former.end();
-        former.node.replaceWith(patientSide.node);
-      } else sides.append(patientSide.node);
-      await patientSide.start();
+        former.node.replaceWith(side.node);
+      } else sides.append(side.node);
+      await side.start();
     }
-    if (session && (!patientSide.talk.session || patientSide.talk.session.id !== session)) await patientSide.open(await patientSide.sessions.find(session));
+    if (!session || (side.talk.session && side.talk.session.id === session)) return;
+    const found = await side.sessions.find(session);
+    if (side === current) await side.open(found);
   }
 
   const chosen = query.get("session");
+  // Whom the address names stays, until the doctor opens another conversation.
+  let named = Boolean(query.get("patient"));
   if (doctorUser) {
     const doctor = new DoctorSide({ access, user: doctorUser, onread: badge("doctor"),
       onpatient: (member, session) => {
-        if (access.user) return;
+        const stays = named;
+        named = false;
+        if (access.user || stays) return;
         find(member.participant_id).then((user) => user && showPatient(user, session.id)).catch(complain);
       } });
     sides.prepend(doctor.node);

@@ -1,0 +1,1 @@
+A console at `/`: a doctor's and a patient's side that talk through the public API and the SDK, and the server's live figures; `imdctl demo` and its button bring a small hospital to look at. `/metrics` for Prometheus.
