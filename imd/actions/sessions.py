@@ -143,11 +143,16 @@ def _made_id(transaction: Transaction, opening: Opening) -> SessionId:
         found = transaction.sessions.with_members(opening.type, members)
         if found is not None:
             return SessionId(found)
-        plain = SessionId(hash_of_members(members))
-        holder = transaction.sessions.head(plain)
-        if holder is None or holder.type == opening.type:
-            return plain
-        return SessionId(hash_of_members(members, opening.type))
+        # A hash may be held by another type, or by a chat that has grown since: what is meant for
+        # these members must not be read by a third.
+        hashes = hash_of_members(members), hash_of_members(members, opening.type)
+        for candidate in hashes:
+            holder = transaction.sessions.head(candidate)
+            if holder is None or (
+                holder.type == opening.type  # made by another call just now
+                and transaction.participants.ids(candidate) == members
+            ):
+                return SessionId(candidate)
     return SessionId(opening.new_id)
 
 

@@ -66,7 +66,6 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     def committed(entries: Sequence[Committed]) -> None:
         courier.committed(entries)
 
-    metrics = Metrics()
     store = await open_store(
         database.url,
         reactor=reactor,
@@ -96,11 +95,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    checks = {"database": answers(store.ping)}
-    watching = watching_of(settings, reactor, house, metrics)
-    front = build_front(settings, reactor, house, admission, checks, watching)
-    measure(metrics, store, courier, front)
-    repeat(steps, reactor, "figures", TICK, watching.figures.tick)
+    front = watched_front(settings, reactor, steps, house, admission, store, courier)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
 
@@ -195,6 +190,25 @@ def rates_of(limits: LimitsSettings) -> Rates:
 
 
 # ---- what is measured and shown
+
+
+def watched_front(
+    settings: Settings,
+    reactor: Any,
+    steps: Steps,
+    house: House,
+    admission: Admission,
+    store: Store,
+    courier: Courier,
+) -> Front:
+    """The site, with everything measured that it shows."""
+    metrics = Metrics()
+    watching = watching_of(settings, reactor, house, metrics)
+    checks = {"database": answers(store.ping)}
+    front = build_front(settings, reactor, house, admission, checks, watching)
+    measure(metrics, store, courier, front)
+    repeat(steps, reactor, "figures", TICK, watching.figures.tick)
+    return front
 
 
 def watching_of(settings: Settings, reactor: Any, house: House, metrics: Metrics) -> Watching:

@@ -196,7 +196,7 @@ class Executor:
             _log.warn("{lane}: no answer of the database in time", lane=lane.name)
             task.late, task.deadline = True, now + self._timeout
             connection = lane.connection
-            if connection is not None:
+            if connection is not None and lane.task is task:
                 connection.break_off()
 
     def close(self, limit: float) -> Deferred[None]:

@@ -366,3 +366,14 @@ async def test_a_read_key_looks_and_moves_nothing(home: Household) -> None:
     await home.unread_list(READER, session_id="s", user_id="D1")
     assert await home.marks() == before
     assert (await home.badge(READER, user_id="D1")).badge_no == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_chat_of_two_that_grew_is_not_the_chat_of_two(home: Household) -> None:
+    two = await home.open(SERVICE, **base(2, "D1", "D2"))
+    await home.add(SERVICE, session_id=two.session.id, participant_ids="D3")
+    again = await home.open(SERVICE, **base(2, "D1", "D2"))
+    assert again.created
+    assert again.session.id != two.session.id
+    found = await home.open(SERVICE, **base(2, "D2", "D1"))
+    assert (found.session.id, found.created) == (again.session.id, False)
