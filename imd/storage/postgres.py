@@ -71,7 +71,8 @@ class PostgresConnection:
         self._opening = ""
         self._waiting: list[bytes] = []
         self._open = False
-        self._prepared: set[str] = set()
+        #: how the statements that this connection has planned are executed, by name
+        self._prepared: dict[str, str] = {}
 
     def begin(self, *, write: bool) -> None:
         self._opening = _BEGIN_WRITE if write else _BEGIN_READ
@@ -128,7 +129,8 @@ class PostgresConnection:
 
     def _prepare(self, bulk: Bulk) -> str:
         """Have the statement planned, once for this connection; how to execute it."""
-        if bulk.name not in self._prepared:
+        execute = self._prepared.get(bulk.name)
+        if execute is None:
             arrays = ", ".join(f"{kind}[]" for kind in bulk.types)
             places = range(1, len(bulk.types) + 1)
             table = ", ".join(f"${place}" for place in places)
@@ -138,9 +140,9 @@ class PostgresConnection:
                 self._cursor.execute(f"PREPARE {bulk.name} ({arrays}) AS {sql}")
             except psycopg2.Error as error:
                 raise _translated(error) from error
-            self._prepared.add(bulk.name)
-        given = ", ".join(f"%s::{kind}[]" for kind in bulk.types)
-        return f"EXECUTE {bulk.name} ({given})"
+            given = ", ".join(f"%s::{kind}[]" for kind in bulk.types)
+            execute = self._prepared[bulk.name] = f"EXECUTE {bulk.name} ({given})"
+        return execute
 
     def close(self) -> None:
         self._db.close()

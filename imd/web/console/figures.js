@@ -136,7 +136,7 @@ function sparkline(name) {
   return {
     node: svg,
     draw(values, wide) {
-      if (values.length < 2) return;
+      if (values.length < 5) return; // no line yet
       const most = Math.max(4, ...values);
       const points = values.map((value, place) => {
         const x = ((wide - values.length + place) / Math.max(1, wide - 1)) * 100;
