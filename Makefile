@@ -6,6 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# Processes that the tests are spread over; 0 runs them in one, which shows their output.
+WORKERS ?= auto
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format bench clean distclean sdk-reference
 
@@ -46,7 +49,7 @@ sdk-reference: setup
 	@$(BIN)/python docs/sdk_reference.py
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
