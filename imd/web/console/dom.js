@@ -74,20 +74,29 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Does something once in the next frame, however often it is asked for. */
-export function framed(work) {
+/** Does something once in the next frame, however often it is asked for, and then not for `pause` ms. */
+export function framed(work, pause = 0) {
   let asked = false;
+  let last = -Infinity;
   return () => {
     if (asked) return;
     asked = true;
+    let late = 0;
     const go = () => {
       if (!asked) return;
       asked = false;
+      clearTimeout(late);
+      last = performance.now();
       work();
     };
-    requestAnimationFrame(go);
-    // A hidden page has no frames, and must still let go of what came.
-    setTimeout(go, 250);
+    const draw = () => {
+      requestAnimationFrame(go);
+      // A hidden page has no frames, and must still let go of what came.
+      late = setTimeout(go, 250);
+    };
+    const wait = last + pause - performance.now();
+    if (wait > 0) setTimeout(draw, wait);
+    else draw();
   };
 }
 

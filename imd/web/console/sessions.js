@@ -18,7 +18,7 @@ export class SessionList {
     this._more = h("button", { type: "button", class: "list-more", hidden: true, text: t("more"), onclick: () => this._page() });
     this._none = h("p", { class: "list-none", hidden: true, text: t("none") });
     this.node = h("div", { class: "list-pane" }, this._list, this._none, this._more);
-    this._draw = framed(() => this._redraw());
+    this._draw = framed(() => this._redraw(), 200);
   }
 
   async load() {

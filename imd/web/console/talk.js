@@ -41,7 +41,7 @@ export class Talk {
         iconButton("back", t("back"), onback, { class: "icon-button talk-back" }),
         h("div", { class: "talk-names" }, this._title, this._under), this._action),
       this._body, this._empty);
-    this._marks = framed(() => this._markRows(this.timeline.rows));
+    this._marks = framed(() => this._markRows(this.timeline.rows), 200);
   }
 
   // ---- opening

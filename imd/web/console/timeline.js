@@ -12,6 +12,8 @@ const PAGE = 50;
 /** px from an end of the rows at which more are fetched */
 const EDGE = 700;
 const NEAR = 48;
+/** ms between two drawings of what arrives: a flood comes in handfuls, a single message at once */
+const GAP = 120;
 /** px that the empty space may take on either side: browsers have a limit */
 const TALLEST = 4000000;
 
@@ -31,7 +33,7 @@ export class Timeline {
     this._button = h("button", { type: "button", class: "to-end", hidden: true, onclick: () => this.toEnd() }, this._count, icon("down"));
     this.node = h("div", { class: "timeline" }, this.scroller, this._button);
     this._look = framed(() => this._settle());
-    this._flush = framed(() => this._append());
+    this._flush = framed(() => this._append(), GAP);
     this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     const grown = new ResizeObserver(() => this._pinned && this._stick());
     for (const node of [this.scroller, this._list, this.pending]) grown.observe(node);
