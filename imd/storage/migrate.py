@@ -54,7 +54,6 @@ def upgrade(url: str, to: str = HEAD) -> list[str]:
     with engine.connect() as connection:
         if is_sqlite(url):
             connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
         else:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

@@ -7,6 +7,7 @@ another writer comes in between. The store gives all writes to one thread.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -14,6 +15,24 @@ from typing import Any, ClassVar
 from imd.storage.engine import Broken, Bulk, Duplicate, Refused, Row, values
 
 BUSY_SECONDS = 5.0
+#: seconds between two attempts to turn a file to WAL
+_PAUSE = 0.02
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """Turn the file to WAL, which stays; where others open a new file too, one turns it first.
+
+    SQLite does not wait for its busy timeout here, so this does.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
 
 
 @lru_cache(maxsize=2048)
@@ -44,12 +63,8 @@ class SqliteConnection:
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            for pragma in (
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-                "temp_store = MEMORY",
-            ):
+            _enter_wal(self._db)
+            for pragma in ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
                 self._db.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
             raise Broken(f"cannot open the database file: {error}") from error
