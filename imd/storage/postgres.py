@@ -122,26 +122,39 @@ class PostgresConnection:
         self._waiting.append(self._cursor.mogrify(sql, params))
 
     def rows_of(self, bulk: Bulk, params: Sequence[Row]) -> list[Row]:
-        return self.rows(self._prepare(bulk), _columns(bulk, params))
+        return self.rows(*self._planned(bulk, params))
 
     def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
-        self.later(self._prepare(bulk), _columns(bulk, params))
+        self.later(*self._planned(bulk, params))
 
-    def _prepare(self, bulk: Bulk) -> str:
-        """Have the statement planned, once for this connection; how to execute it."""
-        execute = self._prepared.get(bulk.name)
+    def _planned(self, bulk: Bulk, params: Sequence[Row]) -> tuple[str, Sequence[Any]]:
+        """How to execute the statement, which is planned once for this connection.
+
+        One row has a plan of its own, with values in place of arrays: at light load most batches
+        are of one message.
+        """
+        if len(params) == 1:
+            return self._prepare(bulk, f"{bulk.name}_one", ""), params[0]
+        return self._prepare(bulk, bulk.name, "[]"), _columns(bulk, params)
+
+    def _prepare(self, bulk: Bulk, name: str, array: str) -> str:
+        execute = self._prepared.get(name)
         if execute is None:
-            arrays = ", ".join(f"{kind}[]" for kind in bulk.types)
-            places = range(1, len(bulk.types) + 1)
-            table = ", ".join(f"${place}" for place in places)
-            columns = ", ".join(f"column{place}" for place in places)
-            sql = bulk.sql.replace("{rows}", f"unnest({table}) AS v({columns})")
+            kinds = [kind + array for kind in bulk.types]
+            places = range(1, len(kinds) + 1)
+            if array:
+                columns = ", ".join(f"column{place}" for place in places)
+                table = f"unnest({', '.join(f'${place}' for place in places)}) AS v({columns})"
+            else:
+                values = ", ".join(f"${place} AS column{place}" for place in places)
+                table = f"(SELECT {values}) AS v"
+            sql = bulk.sql.replace("{rows}", table)
             try:
-                self._cursor.execute(f"PREPARE {bulk.name} ({arrays}) AS {sql}")
+                self._cursor.execute(f"PREPARE {name} ({', '.join(kinds)}) AS {sql}")
             except psycopg2.Error as error:
                 raise _translated(error) from error
-            given = ", ".join(f"%s::{kind}[]" for kind in bulk.types)
-            execute = self._prepared[bulk.name] = f"EXECUTE {bulk.name} ({given})"
+            given = ", ".join(f"%s::{kind}" for kind in kinds)
+            execute = self._prepared[name] = f"EXECUTE {name} ({given})"
         return execute
 
     def close(self) -> None:
