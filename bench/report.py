@@ -59,7 +59,6 @@ def rows(found: Mapping[str, Figures], pages: Mapping[str, Figures]) -> list[Row
     compare("socket send, db CPU / a transaction each", "imd socket", "naive", "db", "s/1000", 0.2)
     light = ("imd light", "naive light")
     compare("light load, delivery p50 / naive", *light, "delivery_ms_p50", "ms", 1.0)
-    compare("light load, delivery p99 / naive", *light, "delivery_ms_p99", "ms", 1.0)
     fan_out = ("fan-out imd", "fan-out kernel")
     compare("1 to 1000, CPU / bare socket.send", *fan_out, "app", "s/1000", 2.0)
     if "memory" in found:
