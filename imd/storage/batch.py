@@ -24,7 +24,7 @@ from imd.domain.errors import (
 from imd.domain.message import Draft, fingerprint
 from imd.domain.participant import Mark, Marked
 from imd.domain.session import Head, unread
-from imd.storage.engine import Connection, values
+from imd.storage.engine import Bulk, Connection
 from imd.storage.log import Entry, Facts
 from imd.storage.transaction import Transaction
 
@@ -241,34 +241,37 @@ class _Marks(NamedTuple):
         return _Marks(goal.seq, delivered, goal.counted, goal.timestamp)
 
 
+_STANDING = Bulk(
+    "marks_standing",
+    ("integer", "text", "text", "bigint"),
+    "SELECT v.column1, p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
+    " m.seq, m.counted, m.timestamp FROM {rows}"
+    " JOIN participants p ON p.session_id = v.column2 AND p.participant_id = v.column3"
+    " LEFT JOIN messages m ON m.session_id = v.column2 AND m.seq = v.column4",
+)
+_MOVE = Bulk(
+    "marks_move",
+    ("text", "text", "bigint", "bigint", "bigint", "bigint", "bigint"),
+    "UPDATE participants SET read_seq = v.column3, delivered_seq = v.column4,"
+    " read_counted = v.column5, last_fetch_time = v.column6, active_time = v.column7"
+    " FROM {rows} WHERE participants.session_id = v.column1"
+    " AND participants.participant_id = v.column2",
+)
+
+
 def _standing(
     connection: Connection, wanted: Sequence[tuple[Mark, int]]
 ) -> list[tuple[_Marks, _Goal] | None]:
     """Each member's marks, and the message that it wants to have read; None for no member."""
-    sql = (
-        "SELECT j.column1, p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
-        f" m.seq, m.counted, m.timestamp FROM ({values(len(wanted), 4)}) AS j"
-        " JOIN participants p ON p.session_id = j.column2 AND p.participant_id = j.column3"
-        " LEFT JOIN messages m ON m.session_id = j.column2 AND m.seq = j.column4"
-    )
-    params: list[object] = []
-    for place, (mark, goal) in enumerate(wanted):
-        params += (place, mark.session_id, mark.user_id, goal)
+    asked = [
+        (place, mark.session_id, mark.user_id, goal) for place, (mark, goal) in enumerate(wanted)
+    ]
     found: list[tuple[_Marks, _Goal] | None] = [None] * len(wanted)
-    for row in connection.rows(sql, params):
+    for row in connection.rows_of(_STANDING, asked):
         reached = _Goal(*row[5:8]) if row[5] is not None else _Goal(0, 0, 0)
         found[row[0]] = (_Marks(*row[1:5]), reached)
     return found
 
 
 def _move(connection: Connection, latest: dict[tuple[str, str], _Marks], now: int) -> None:
-    params: list[object] = []
-    for (session_id, user_id), marks in latest.items():
-        params += (session_id, user_id, *marks, now)
-    connection.later(
-        "UPDATE participants SET read_seq = v.column3, delivered_seq = v.column4,"
-        " read_counted = v.column5, last_fetch_time = v.column6, active_time = v.column7"
-        f" FROM ({values(len(latest), 7)}) AS v WHERE participants.session_id = v.column1"
-        " AND participants.participant_id = v.column2",
-        params,
-    )
+    connection.later_of(_MOVE, [(*place, *marks, now) for place, marks in latest.items()])

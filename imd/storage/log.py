@@ -41,6 +41,12 @@ _FACTS = Bulk(
     " LEFT JOIN messages m ON m.session_id = v.column2 AND m.sender_id = v.column3"
     " AND m.client_msg_id = v.column4",
 )
+_UNANSWERED = Bulk(
+    "log_unanswered",
+    ("text",),
+    f"SELECT {rows.TOPIC} FROM {{rows}} JOIN topics t ON t.id = v.column1"
+    f" WHERE t.status = {LIVE} AND t.reply = 0",
+)
 _MOVE_ENDS = Bulk(
     "log_move_ends",
     ("text", "bigint", "bigint", "bigint", "bigint", "bigint", "text"),
@@ -214,11 +220,8 @@ class Log:
         ids = [head.current_topic_id for head in heads if head.current_topic_id is not None]
         if not ids:
             return {}
-        sql = (
-            f"SELECT {rows.TOPIC} FROM topics t WHERE t.id IN {marks(len(ids))}"
-            f" AND t.status = {LIVE} AND t.reply = 0"
-        )
-        return {row[0]: rows.topic(row) for row in self._db.rows(sql, ids)}
+        found = self._db.rows_of(_UNANSWERED, [(id_,) for id_ in ids])
+        return {row[0]: rows.topic(row) for row in found}
 
     @staticmethod
     def _answer(message: Message, entry: Entry, live: dict[str, Topic]) -> Topic | None:

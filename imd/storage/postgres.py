@@ -39,6 +39,8 @@ _BY_KEY = (
     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
     " -c plan_cache_mode=force_generic_plan"
 )
+#: other statements are planned for what they ask, with the statistics of the moment
+_BY_COST = " -c plan_cache_mode=force_custom_plan"
 #: classes of errors after which the connection is of no use: lost, shut down, no longer primary
 _LOST = ("08", "57P", "25006")
 
@@ -57,7 +59,7 @@ class PostgresConnection:
                 url,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="imd",
-                options=_OPTIONS + (_BY_KEY if by_key else ""),
+                options=_OPTIONS + (_BY_KEY if by_key else _BY_COST),
                 keepalives=1,
                 keepalives_idle=10,
                 keepalives_interval=5,

@@ -73,7 +73,7 @@ async def test_marks_are_settled_too(postgres_copy: str, mode) -> None:
         ground = await Ground(url, HandClock()).open()
         await ground.session("s", "A", "B")
         await together([ground.send("s", "B", f"{n}") for n in range(3)])
-        proxy.matches = lambda data: b"UPDATE participants" in data and b"COMMIT" in data
+        proxy.matches = lambda data: b"marks_move" in data and b"COMMIT" in data
         proxy.mode, proxy.armed = mode, 1
         marked = await ground.mark("s", "A", 2)
         assert proxy.cut == 1
