@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imd.domain.errors import Forbidden, ForbiddenUser, InvalidInput, MissingScope, SessionNotFound
+from imd.domain.errors import ForbiddenUser, InvalidInput, MissingScope, SessionNotFound
 from imd.domain.ids import UserId
 
 READ, WRITE, ADMIN = "read", "write", "admin"
@@ -77,11 +77,6 @@ class Caller:
         """A token limited by ``sid`` sees no other session."""
         if self.sid is not None and session_id not in self.sid:
             raise SessionNotFound()
-
-    def require_unlimited(self) -> None:
-        """Refuse what reaches beyond single sessions to a token limited by ``sid``."""
-        if self.sid is not None:
-            raise Forbidden("This token is limited to single sessions.")
 
 
 #: whoever calls a server in trusted mode without a credential (page 2.1)

@@ -68,7 +68,7 @@ def _hook(kind: type) -> Json:
             "minItems": least,
             "maxItems": kind.most,
         }
-    raise NotImplementedError(f"no schema for {kind}")
+    raise TypeError(f"no schema for {kind}")
 
 
 def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:

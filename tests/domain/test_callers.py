@@ -6,7 +6,6 @@ import pytest
 
 from imd.domain.caller import SCOPES, TRUSTED, Caller
 from imd.domain.errors import (
-    Forbidden,
     ForbiddenUser,
     InvalidInput,
     MissingScope,
@@ -72,14 +71,11 @@ def test_a_token_limited_by_sid_sees_no_other_session() -> None:
     LIMITED.check_session("s1")
     with pytest.raises(SessionNotFound):
         LIMITED.check_session("s2")
-    with pytest.raises(Forbidden):
-        LIMITED.require_unlimited()
     nothing = Caller(user_id=D1, role="doctor", sid=frozenset())
     with pytest.raises(SessionNotFound):
         nothing.check_session("s1")
     for free in (USER, service("read")):
         free.check_session("s2")
-        free.require_unlimited()
 
 
 def test_the_trusted_caller_is_a_service_with_all_scopes() -> None:
