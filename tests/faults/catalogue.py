@@ -1,0 +1,327 @@
+"""The faults that a run can have, by name: each begins, lasts, and is over.
+
+A fault is a context around the time that it lasts; what it draws comes from a generator of its
+own. ``part`` is what it hurts: two faults of a pair never hurt the same part. ``needs`` is what
+the world must have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import psycopg2
+
+from tests.e2e.crashing import POINTS
+from tests.faults.proxy import FINE, Proxy, Weather
+from tests.faults.world import Node, World, limit_files, processes_of
+
+Begin = Callable[[World, Random], AbstractAsyncContextManager[None]]
+
+
+class Fault(NamedTuple):
+    name: str
+    part: str
+    needs: str
+    begin: Begin
+
+
+FAULTS: Final[dict[str, Fault]] = {}
+
+
+def _fault(
+    part: str, needs: str = ""
+) -> Callable[[Callable[[World, Random], AsyncIterator[None]]], Begin]:
+    def register(function: Callable[[World, Random], AsyncIterator[None]]) -> Begin:
+        begin = asynccontextmanager(function)
+        name = function.__name__.replace("_", "-")
+        FAULTS[name] = Fault(name, part, needs, begin)
+        return begin
+
+    return register
+
+
+# ---- nodes (F1, F2, F32)
+
+
+@_fault("node")
+async def kill(world: World, random: Random) -> AsyncIterator[None]:
+    """kill -9 of a node, which stays away."""
+    node = random.choice(world.nodes)
+    node.held = True
+    node.kill()
+    yield
+    node.held = False
+
+
+@_fault("node")
+async def kill_all(world: World, random: Random) -> AsyncIterator[None]:
+    """kill -9 of all nodes at once."""
+    for node in world.nodes:
+        node.held = True
+        node.kill()
+    yield
+    for node in world.nodes:
+        node.held = False
+
+
+@_fault("node")
+async def crash_point(world: World, random: Random) -> AsyncIterator[None]:
+    """A node dies at a named point of the write path."""
+    node = random.choice(world.nodes)
+    node.kill()
+    node.crash_at = f"{random.choice(sorted(POINTS))}:{random.randint(1, 12)}"
+    await _served(node)
+    with suppress(ProcessLookupError):
+        node.expected = True
+        node.imd.signal(signal.SIGUSR2)
+    yield
+    node.crash_at = ""
+    node.kill()
+
+
+@_fault("node")
+async def term(world: World, random: Random) -> AsyncIterator[None]:
+    """SIGTERM, and a new process."""
+    node = random.choice(world.nodes)
+    node.held = True
+    await node.terminate()
+    node.held = False
+    yield
+
+
+@_fault("node")
+async def roll(world: World, random: Random) -> AsyncIterator[None]:
+    """One node after another is stopped and started again."""
+    for node in world.nodes:
+        node.held = True
+        await node.terminate()
+        node.held = False
+        await _served(node)
+    yield
+
+
+@_fault("node")
+async def pause(world: World, random: Random) -> AsyncIterator[None]:
+    """A node is frozen, and goes on as if nothing had been."""
+    node = random.choice(world.nodes)
+    process = node.imd.process
+    if process is None or not node.imd.alive:
+        yield
+        return
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
+async def _served(node: Node) -> None:
+    """Wait until the keeper has brought it back."""
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(30):
+        while not (node.imd.alive and await asyncio.to_thread(node.imd.answers, "/healthz")):
+            await asyncio.sleep(0.05)
+
+
+# ---- the database (F4, F6, F7, F8)
+
+
+@_fault("database", "postgres")
+async def db_crash(world: World, random: Random) -> AsyncIterator[None]:
+    """The database crashes and comes back at once."""
+    assert world.postgres is not None
+    await asyncio.to_thread(world.postgres.restart, "immediate")
+    yield
+
+
+@_fault("database", "postgres")
+async def db_restart(world: World, random: Random) -> AsyncIterator[None]:
+    """The database is restarted in good order, and is away for a while."""
+    assert world.postgres is not None
+    await asyncio.to_thread(world.postgres.halt, "fast")
+    yield
+    await asyncio.to_thread(world.postgres.start)
+
+
+@_fault("database", "postgres")
+async def db_freeze(world: World, random: Random) -> AsyncIterator[None]:
+    """The whole database stands still."""
+    assert world.postgres is not None
+    world.postgres.pause()
+    yield
+    world.postgres.resume()
+
+
+@_fault("database", "postgres")
+async def db_freeze_one(world: World, random: Random) -> AsyncIterator[None]:
+    """One backend stands still."""
+    assert world.postgres is not None
+    backends = await asyncio.to_thread(_backends, world)
+    if not backends:
+        yield
+        return
+    pid = random.choice(backends)
+    world.postgres.pause(pid)
+    yield
+    with suppress(ProcessLookupError):
+        world.postgres.resume(pid)
+
+
+@_fault("database", "postgres")
+async def db_lock(world: World, random: Random) -> AsyncIterator[None]:
+    """Somebody else holds the lock of every session."""
+    connection = await asyncio.to_thread(psycopg2.connect, world.url)
+    with closing(connection), connection.cursor() as cursor:
+        sql = "SELECT id FROM sessions ORDER BY id FOR UPDATE"
+        # A batch that is under way holds some; it ends soon.
+        await asyncio.to_thread(cursor.execute, sql)
+        yield
+
+
+@_fault("disk")
+async def disk_full(world: World, random: Random) -> AsyncIterator[None]:
+    """No file of the database grows any more."""
+    if world.postgres is None:
+        pids = [node.imd.pid for node in world.nodes if node.imd.alive]
+        size = 4096
+    else:
+        # The backends that stand now; later ones are free of it. WAL cannot be written either.
+        pids, size = await asyncio.to_thread(_backends, world), 1 << 13
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            limit_files(pid, size)
+    yield
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            limit_files(pid, None)
+
+
+def _backends(world: World) -> list[int]:
+    assert world.postgres is not None
+    rows = world.postgres.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'imd'"
+        " AND datname = current_database() ORDER BY pid",
+        url=world.url,
+    )
+    known = set(processes_of(world.postgres.pid))
+    return [row[0] for row in rows if row[0] in known]
+
+
+# ---- the network
+
+
+def _weather(name: str, weather: Weather) -> None:
+    """The weather on one node's way to each of the three."""
+
+    def make(way: str, pick: Callable[[Node], Proxy | None], needs: str) -> None:
+        async def fault(world: World, random: Random) -> AsyncIterator[None]:
+            proxy = pick(random.choice(world.nodes))
+            assert proxy is not None
+            proxy.set(weather)
+            yield
+            proxy.set(FINE)
+
+        fault.__name__ = f"{way}-{name}"
+        fault.__doc__ = f"{way}: {weather}"
+        _fault(f"{way}-network", needs)(fault)
+
+    make("net", lambda node: node.clients, "")
+    make("db", lambda node: node.database, "postgres")
+    make("bus", lambda node: node.bus, "redis")
+
+
+_weather("slow", Weather(delay=0.15))
+_weather("silent", Weather(silent=True))
+_weather("refusing", Weather(refusing=True))
+_weather("deaf", Weather(deaf_to="server"))
+_weather("cut-answers", Weather(cut_answers=True))
+
+
+def _strokes(name: str, stroke: Callable[[Proxy, Random], None]) -> None:
+    """What is done to open connections, several times while the fault lasts."""
+
+    def make(way: str, pick: Callable[[Node], Proxy | None], needs: str) -> None:
+        async def fault(world: World, random: Random) -> AsyncIterator[None]:
+            async def strike() -> None:
+                while True:
+                    for node in world.nodes:
+                        proxy = pick(node)
+                        if proxy is not None:
+                            stroke(proxy, random)
+                    await asyncio.sleep(random.uniform(0.2, 0.8))
+
+            striking = asyncio.ensure_future(strike())
+            yield
+            striking.cancel()
+
+        fault.__name__ = f"{way}-{name}"
+        _fault(f"{way}-network", needs)(fault)
+
+    make("net", lambda node: node.clients, "")
+    make("db", lambda node: node.database, "postgres")
+    make("bus", lambda node: node.bus, "redis")
+
+
+def _half_close(proxy: Proxy, random: Random) -> None:
+    proxy.half_close(random.choice(("client", "server")))
+
+
+# A cut of all clients at once is a storm of them coming back (F16).
+_strokes("cut", lambda proxy, random: proxy.cut())
+_strokes("half-close", _half_close)
+
+
+# ---- Redis (F10, F11)
+
+
+@_fault("bus", "redis")
+async def redis_kill(world: World, random: Random) -> AsyncIterator[None]:
+    """Redis dies and is away."""
+    await asyncio.to_thread(world.redis.kill)
+    yield
+    await asyncio.to_thread(world.redis.start)
+
+
+@_fault("bus", "redis")
+async def redis_freeze(world: World, random: Random) -> AsyncIterator[None]:
+    """Redis stands still."""
+    world.redis.pause()
+    yield
+    world.redis.resume()
+
+
+@_fault("bus", "redis")
+async def redis_flush(world: World, random: Random) -> AsyncIterator[None]:
+    """Everything that Redis holds is gone."""
+    await asyncio.to_thread(world.redis.command, "FLUSHALL")
+    yield
+
+
+# ---- clocks (F13)
+
+
+@_fault("clock")
+async def clock_back(world: World, random: Random) -> AsyncIterator[None]:
+    """One node's clock is an hour late."""
+    node = random.choice(world.nodes)
+    node.clock.write_text(str(-3_600_000))
+    yield
+    node.clock.write_text("0")
+
+
+@_fault("clock")
+async def clock_ahead(world: World, random: Random) -> AsyncIterator[None]:
+    """One node's clock is ten minutes early."""
+    node = random.choice(world.nodes)
+    node.clock.write_text(str(600_000))
+    yield
+    node.clock.write_text("0")
+
+
+def possible(world: Any) -> list[str]:
+    """The names of the faults that a world can have."""
+    has = {"": True, "postgres": world.postgres is not None, "redis": world.redis is not None}
+    return [name for name, fault in FAULTS.items() if has[fault.needs]]
