@@ -18,7 +18,7 @@ import psycopg2
 
 from tests.e2e.crashing import POINTS
 from tests.faults.proxy import FINE, Proxy, Weather
-from tests.faults.world import Node, World, limit_files, processes_of
+from tests.faults.world import Node, World, limit_files
 
 Begin = Callable[[World, Random], AbstractAsyncContextManager[None]]
 
@@ -181,22 +181,47 @@ async def db_lock(world: World, random: Random) -> AsyncIterator[None]:
         yield
 
 
-@_fault("disk")
+@_fault("database")
 async def disk_full(world: World, random: Random) -> AsyncIterator[None]:
-    """No file of the database grows any more."""
-    if world.postgres is None:
-        pids = [node.imd.pid for node in world.nodes if node.imd.alive]
-        size = 4096
-    else:
-        # The backends that stand now; later ones are free of it. WAL cannot be written either.
-        pids, size = await asyncio.to_thread(_backends, world), 1 << 13
+    """Nothing can be added any more (SQLite: no file grows; PostgreSQL: SQLSTATE 53100)."""
+    if world.postgres is not None:
+        await asyncio.to_thread(_execute, world, _FULL)
+        yield
+        await asyncio.to_thread(_execute, world, "DROP TRIGGER full_disk ON im.messages")
+        return
+    pids = [node.imd.pid for node in world.nodes if node.imd.alive]
     for pid in pids:
-        with suppress(ProcessLookupError):
-            limit_files(pid, size)
+        limit_files(pid, 4096)
     yield
     for pid in pids:
         with suppress(ProcessLookupError):
             limit_files(pid, None)
+
+
+_FULL: Final = """
+CREATE OR REPLACE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON im.messages EXECUTE FUNCTION public.full_disk();
+"""
+
+
+@_fault("database", "postgres")
+async def db_read_only(world: World, random: Random) -> AsyncIterator[None]:
+    """The database takes no writes, as one that is being failed over does (F5)."""
+    await asyncio.to_thread(_read_only, world, "on")
+    yield
+    await asyncio.to_thread(_read_only, world, "off")
+
+
+def _read_only(world: World, value: str) -> None:
+    # In a session that may write whatever the default is.
+    _execute(world, f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    _execute(world, "SELECT pg_reload_conf()")
+
+
+def _execute(world: World, sql: str) -> None:
+    assert world.postgres is not None
+    world.postgres.execute(sql, url=world.url)
 
 
 def _backends(world: World) -> list[int]:
@@ -206,8 +231,7 @@ def _backends(world: World) -> list[int]:
         " AND datname = current_database() ORDER BY pid",
         url=world.url,
     )
-    known = set(processes_of(world.postgres.pid))
-    return [row[0] for row in rows if row[0] in known]
+    return [row[0] for row in rows]
 
 
 # ---- the network

@@ -42,6 +42,8 @@ class Pipe:
         self.proxy = proxy
         self.client: asyncio.StreamWriter | None = None
         self.server: asyncio.StreamWriter | None = None
+        #: sides that were told that nothing more comes
+        self.closed: set[str] = set()
 
     def writer(self, side: str) -> asyncio.StreamWriter | None:
         return self.client if side == "client" else self.server
@@ -55,7 +57,8 @@ class Pipe:
     def half_close(self, side: str) -> None:
         """Tell one side that the other has finished; the other way goes on."""
         writer = self.writer(side)
-        if writer is not None and writer.can_write_eof():
+        if writer is not None and side not in self.closed:
+            self.closed.add(side)
             with suppress(OSError, RuntimeError):
                 writer.write_eof()
 
@@ -157,6 +160,8 @@ class Proxy:
                 return
             writer = pipe.writer(side)
             assert writer is not None
+            if side in pipe.closed:
+                return
             writer.write(data)
             self.passed += len(data)
             await writer.drain()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import resource
 import signal
 import subprocess
 import sys
@@ -80,6 +80,9 @@ class Node:
         if not self.imd.alive:
             return
         self.expected = True
+        if not self.served:  # Python itself has no handler yet
+            self.imd.kill()
+            return
         begun = time.monotonic()
         self.imd.signal(signal.SIGTERM)
         while self.imd.alive and time.monotonic() < begun + STOP_SECONDS:
@@ -206,21 +209,7 @@ def _through(url: str, port: int) -> str:
 
 def limit_files(pid: int, size: int | None) -> None:
     """Let a process write no file beyond ``size`` bytes, as if its disk were full."""
-    import resource
-
     wanted = resource.RLIM_INFINITY if size is None else size
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (wanted, hard))
 
-
-def processes_of(parent: int) -> list[int]:
-    """The children of a process."""
-    found = []
-    for name in os.listdir("/proc"):
-        try:
-            stat = Path("/proc", name, "stat").read_text() if name.isdigit() else ""
-        except OSError:
-            continue
-        if stat and int(stat.rpartition(")")[2].split()[1]) == parent:
-            found.append(int(name))
-    return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from tests.faults.story import NEVER, SERVER_MADE, Call, Story, Violation
+from tests.faults.story import NEVER, SERVER_MADE, Call, Socket, Story, Violation
 
 #: what a message keeps for ever; its content may be edited or recalled
 _FIXED = ("id", "session_id", "seq", "sender_id", "type", "timestamp", "client_msg_id", "topic_id")
@@ -143,30 +143,46 @@ def _real_time(story: Story) -> Iterator[Violation]:
 
 
 def _pipelined(story: Story) -> Iterator[Violation]:
-    """Sends of one socket, written one after another, keep their order."""
-    sent_before: set[str] = set()
+    """Sends of one socket, written one after another, keep their order.
+
+    One that was refused there, or that may have been, got its place by a later attempt.
+    """
     stored = {
         (session, row["sender_id"], row["client_msg_id"]): row["seq"]
         for session, log in story.messages.items()
         for row in log
     }
-    for socket in sorted(story.sockets.values(), key=lambda socket: socket.begin):
+    attempts: Counter[tuple[str, str, str]] = Counter()
+    for socket in story.sockets.values():
+        attempts.update(_sends(socket).values())
+    for socket in story.sockets.values():
         newest: dict[str, int] = {}
-        fresh: list[str] = []
-        for _, way, frame in socket.frames:
-            if way != "said" or frame.get("method") != "send":
+        answered = {
+            frame.frame.get("id")
+            for frame in socket.frames
+            if frame.way == "heard" and "result" in frame.frame
+        }
+        for id_, name in _sends(socket).items():
+            seq = stored.get(name)
+            if seq is None or (id_ not in answered and attempts[name] > 1):
                 continue
-            params = frame["params"]
-            session, key = params["session_id"], params["client_msg_id"]
-            fresh.append(f"{session} {key}")
-            seq = stored.get((session, user_of(socket.who), key))
-            if seq is None or f"{session} {key}" in sent_before:
-                continue
-            if seq < newest.get(session, 0):
-                what = f"{socket.who} wrote key {key} (seq {seq}) after seq {newest[session]}"
-                yield Violation("I3", session, what)
-            newest[session] = max(seq, newest.get(session, 0))
-        sent_before.update(fresh)
+            if seq < newest.get(name[0], 0):
+                what = f"{socket.who} wrote key {name[2]} (seq {seq}) after seq {newest[name[0]]}"
+                yield Violation("I3", name[0], what)
+            newest[name[0]] = max(seq, newest.get(name[0], 0))
+
+
+def _sends(socket: Socket) -> dict[Any, tuple[str, str, str]]:
+    """What was sent over a socket, by the frames' ids, in order: session, sender, key."""
+    return {
+        frame["id"]: (
+            frame["params"]["session_id"],
+            user_of(socket.who),
+            frame["params"]["client_msg_id"],
+        )
+        for _, way, frame in socket.frames
+        if way == "said" and frame["method"] == "send"
+    }
 
 
 def user_of(who: str) -> str:
