@@ -101,7 +101,14 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hints: Annotated[list[AnyHint], Meta(max_length=MOST_HINTS)]
 
 
-_encoder = msgspec.json.Encoder()
+def _plain(value: object) -> object:
+    """Checked ids are strings of their own kinds, which msgspec does not know."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no place in a hint")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Bundle)
 
 
