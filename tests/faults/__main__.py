@@ -15,12 +15,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.checks.everything import judge
 from tests.faults.history import Event, load
 from tests.faults.running import Run, run
+from tests.redis_server import RedisServer
 from tests.servers import PostgresServer
 
 
@@ -37,11 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             faults=asked.faults.split(",") if asked.faults else None, pace=asked.pace,
         )  # fmt: skip
         _out(f"seed {seed}: {asked.database}, {asked.nodes} node(s), {asked.seconds:g} s; {folder}")
-        if asked.database == "sqlite":
-            events = asyncio.run(run(what, folder))
-        else:
-            with PostgresServer(fsync=True) as postgres:
-                events = asyncio.run(run(what, folder, postgres))
+        with ExitStack() as servers:
+            postgres = redis = None
+            if asked.database == "postgres":
+                postgres = servers.enter_context(PostgresServer(fsync=True))
+            if asked.nodes > 1:
+                redis = servers.enter_context(RedisServer())
+            events = asyncio.run(run(what, folder, postgres, redis))
         failed |= _say(events)
     return failed
 

@@ -312,15 +312,14 @@ async def redis_kill(world: World, random: Random) -> AsyncIterator[None]:
 @_fault("bus", "redis")
 async def redis_freeze(world: World, random: Random) -> AsyncIterator[None]:
     """Redis stands still."""
-    world.redis.pause()
-    yield
-    world.redis.resume()
+    with world.redis.paused():
+        yield
 
 
 @_fault("bus", "redis")
 async def redis_flush(world: World, random: Random) -> AsyncIterator[None]:
     """Everything that Redis holds is gone."""
-    await asyncio.to_thread(world.redis.command, "FLUSHALL")
+    await asyncio.to_thread(world.redis.ask, "FLUSHALL")
     yield
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,16 +145,15 @@ def _real_time(story: Story) -> Iterator[Violation]:
 def _pipelined(story: Story) -> Iterator[Violation]:
     """Sends of one socket, written one after another, keep their order.
 
-    One that was refused there, or that may have been, got its place by a later attempt.
+    Only first attempts that were answered there tell: a repeat has the place of its first attempt,
+    and one that was refused gets its place later.
     """
     stored = {
         (session, row["sender_id"], row["client_msg_id"]): row["seq"]
         for session, log in story.messages.items()
         for row in log
     }
-    attempts: Counter[tuple[str, str, str]] = Counter()
-    for socket in story.sockets.values():
-        attempts.update(_sends(socket).values())
+    tried: set[tuple[str, str, str]] = set()
     for socket in story.sockets.values():
         newest: dict[str, int] = {}
         answered = {
@@ -164,12 +163,13 @@ def _pipelined(story: Story) -> Iterator[Violation]:
         }
         for id_, name in _sends(socket).items():
             seq = stored.get(name)
-            if seq is None or (id_ not in answered and attempts[name] > 1):
+            if seq is None or id_ not in answered or name in tried:
                 continue
             if seq < newest.get(name[0], 0):
                 what = f"{socket.who} wrote key {name[2]} (seq {seq}) after seq {newest[name[0]]}"
                 yield Violation("I3", name[0], what)
             newest[name[0]] = max(seq, newest.get(name[0], 0))
+        tried.update(_sends(socket).values())
 
 
 def _sends(socket: Socket) -> dict[Any, tuple[str, str, str]]:
