@@ -8,6 +8,7 @@ the world must have.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
@@ -16,7 +17,9 @@ from typing import Any, Final, NamedTuple
 
 import psycopg2
 
+from imd.delivery.redis_bus import channel_of
 from tests.e2e.crashing import POINTS
+from tests.faults.acting import SESSIONS
 from tests.faults.proxy import FINE, Proxy, Weather
 from tests.faults.world import Node, World, limit_files
 
@@ -219,6 +222,11 @@ def _read_only(world: World, value: str) -> None:
     _execute(world, "SELECT pg_reload_conf()")
 
 
+def _rows(world: World, sql: str) -> list[Any]:
+    assert world.postgres is not None
+    return world.postgres.execute(sql, url=world.url)
+
+
 def _execute(world: World, sql: str) -> None:
     assert world.postgres is not None
     world.postgres.execute(sql, url=world.url)
@@ -321,6 +329,35 @@ async def redis_flush(world: World, random: Random) -> AsyncIterator[None]:
     """Everything that Redis holds is gone."""
     await asyncio.to_thread(world.redis.ask, "FLUSHALL")
     yield
+
+
+@_fault("hints", "redis")
+async def forged_hints(world: World, random: Random) -> AsyncIterator[None]:
+    """Somebody on Redis says what is not so, twice, late, and in no form at all (F12)."""
+    epoch = (await asyncio.to_thread(_rows, world, "SELECT value FROM store WHERE name = 'epoch'"))[
+        0
+    ][0]
+    channel = channel_of(epoch)
+
+    async def forge() -> None:
+        while True:
+            session, seq = random.choice(sorted(SESSIONS)), random.choice((1, 3, 10**6, 2**53))
+            hint = {"session": session, **random.choice((
+                {"kind": "message", "seq": seq, "first": 1},
+                {"kind": "message", "seq": seq, "first": seq},
+                {"kind": "expelled", "user": random.choice(("D1", "D2", "p1", "p2"))},
+                {"kind": "read", "user": "D1"},
+                {"kind": "topic", "topic": "c1"},
+            ))}  # fmt: skip
+            bundle = {"epoch": epoch, "origin": "f", "time": 1, "hints": [hint] * 2}
+            payload = random.choice((json.dumps(bundle), json.dumps(bundle), "{", "\u0000"))
+            with suppress(OSError):
+                await asyncio.to_thread(world.redis.ask, "PUBLISH", channel, payload)
+            await asyncio.sleep(random.uniform(0, 0.1))
+
+    forging = asyncio.ensure_future(forge())
+    yield
+    forging.cancel()
 
 
 # ---- clocks (F13)

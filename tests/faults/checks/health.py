@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.faults.story import Story, Violation
+from tests.faults.story import Socket, Story, Violation
 
 #: seconds from the end of the last fault until everything must work again
 HEALING = 30.0
@@ -36,8 +36,17 @@ def no_fault_of_its_own(story: Story) -> Iterator[Violation]:
             what = f"{call.op} of {call.who} at {call.begin:.3f} was answered {status}"
             yield Violation("errors", call.session, f"{what} {call.got.get('code')}")
     for socket in story.sockets.values():
-        if socket.code == 1011:
+        if socket.code == 1011 and not _was_unavailable(socket):
             what = f"socket {socket.conn} of {socket.who} was closed with 1011 at {socket.end:.3f}"
             yield Violation("errors", "", what)
     for event in story.kind("trouble"):
         yield Violation("errors", "", f"node {event['node']}: {event['text']}")
+
+
+def _was_unavailable(socket: Socket) -> bool:
+    """A login that the database does not answer ends so, after saying why."""
+    return any(
+        frame.frame.get("error", {}).get("data", {}).get("code") == "unavailable"
+        for frame in socket.frames
+        if frame.way == "heard"
+    )
