@@ -195,7 +195,8 @@ class Cast:
         async def twins() -> None:
             """The same key in two sessions, and twice at once through any nodes."""
             key, one, other = me.key(), session(), session()
-            sends = [(one, "甲"), (one, "甲"), (other, "甲" if other == one else "乙")]
+            second = "甲" if other == one else random.choice("甲乙")
+            sends = [(one, "甲"), (one, "甲"), (other, second)]
             await asyncio.gather(*(me.send(where, text, key=key) for where, text in sends))
 
         async def conflict() -> None:

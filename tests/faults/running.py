@@ -17,7 +17,7 @@ from tests.faults.acting import SERVICE, Cast
 from tests.faults.catalogue import possible
 from tests.faults.history import Event, History
 from tests.faults.schedule import Step, perform, plan
-from tests.faults.world import Node, World
+from tests.faults.world import SWEEP, Node, World
 from tests.servers import PostgresServer
 
 #: seconds that the nodes are given to answer again, and the pages to catch up
@@ -34,6 +34,8 @@ class Run:
     faults: Sequence[str] | None = None
     pairs: float = 0.5
     pace: float = 0.15
+    #: seconds that everybody goes on for after all is well again
+    peace: float = 0.0
     source: Path | None = None
 
 
@@ -50,7 +52,7 @@ async def run(
         steps = plan(what.seed, what.seconds, names, what.pairs)
         history.add(
             "meta", seed=what.seed, nodes=what.nodes, database=world.url.partition(":")[0],
-            faults=list(names), services=[SERVICE],
+            faults=list(names), services=[SERVICE], sweep=SWEEP,
         )  # fmt: skip
         await _play(what, world, history, steps)
     finally:
@@ -71,6 +73,7 @@ async def _play(what: Run, world: World, history: History, steps: Sequence[Step]
         await asyncio.sleep(0.5)
         healthy = await asyncio.gather(*(_heal(cast, history, node) for node in world.nodes))
         if all(healthy):
+            await asyncio.sleep(what.peace)
             await cast.stop()
             await _catch_up(world, cast, history)
             stored = await asyncio.to_thread(truth.tables, world.url)

@@ -225,6 +225,31 @@ def _surely_done(removal: Call) -> bool:
     return bool(removal.ok) or removal.got.get("code") == "not_found"
 
 
+class Stay(NamedTuple):
+    """A socket inside a session: when it asked to be let in, was, and had left."""
+
+    session: str
+    asked: float
+    entered: float
+    left: float
+
+
+def stays(socket: Socket) -> list[Stay]:
+    """Where a socket was, one after another."""
+    asked: dict[Any, tuple[float, str | None]] = {}
+    found: list[Stay] = []
+    for t, way, frame in socket.frames:
+        if way == "said" and frame.get("method") in ("login", "enter"):
+            asked[frame.get("id")] = (t, frame["params"].get("session_id"))
+        elif way == "heard" and frame.get("id") in asked and "result" in frame:
+            begin, session = asked.pop(frame["id"])
+            if session is not None:
+                if found:
+                    found[-1] = found[-1]._replace(left=t)
+                found.append(Stay(session, begin, t, socket.end))
+    return found
+
+
 def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
     """The message objects of a frame that a page read."""
     if frame.get("method") in ("message", "update"):

@@ -26,6 +26,8 @@ from tests.servers import PostgresServer
 _IMDCTL = "from imd.cli.main import main; main()"
 #: seconds of the drain in a run, and what a loaded machine is granted beyond page 4.6
 DRAIN, SLOW = 1, 3
+#: seconds between two sweeps, the default (page 4.3)
+SWEEP = 2.0
 LAUNCH = Path(__file__).with_name("launch.py")
 #: short clocks, so that a short run sees what they bring about
 SETTINGS = {

@@ -9,6 +9,7 @@ from tests.faults.checks.health import healthy_again, no_fault_of_its_own
 from tests.faults.checks.log import durable, once, one_order, stamps_rise
 from tests.faults.checks.marks import exact_unread, marks_rise
 from tests.faults.checks.privacy import private
+from tests.faults.checks.prompt import prompt
 from tests.faults.checks.pushes import pushed
 from tests.faults.checks.streams import complete
 from tests.faults.checks.topics import one_topic
@@ -28,6 +29,7 @@ CHECKERS: Final[dict[str, Checker]] = {
     "I8": private,
     "stamps": stamps_rise,
     "marks": marks_rise,
+    "prompt": prompt,
     "healthy": healthy_again,
     "errors": no_fault_of_its_own,
 }

@@ -73,6 +73,14 @@ def once(story: Story) -> Iterator[Violation]:
         sent[name].append(call.args["content"])
         if call.ok:
             answers[name].add(call.message["id"])
+            told = call.message
+            if (told["session_id"], told["sender_id"], told["client_msg_id"]) != name:
+                yield Violation("I2", name[0], f"key {name[2]} was answered with {_brief(told)}")
+    for call in story.of("send"):
+        name = (call.session, call.args["sender"], call.args["key"])
+        conflict = call.got.get("code") == "idempotency_conflict"
+        if conflict and all(content == call.args["content"] for content in sent[name]):
+            yield Violation("I2", name[0], f"key {name[2]} was refused, and was used for nothing else")
     for name, ids in answers.items():
         if len(ids) > 1:
             yield Violation("I2", name[0], f"key {name[2]} was answered with {sorted(ids)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.faults.checks.marks import Bounds
-from tests.faults.story import NEVER, Socket, Span, Story, Violation
+from tests.faults.story import NEVER, Socket, Span, Story, Violation, stays
 
 #: seconds after a removal in which a socket of the removed one may still be closing
 CLOSING = 5.0
@@ -71,23 +71,13 @@ def _told(frame: dict[str, Any]) -> Iterator[tuple[str, str, int | None]]:
 def _stayed(story: Story, socket: Socket) -> Iterator[Violation]:
     """A socket inside a session at a removal is closed; one of an outsider is not let in."""
     user = socket.who.partition("/")[0]
-    asked: dict[Any, tuple[float, str]] = {}
-    entries: list[tuple[float, float, str]] = []
-    for frame in socket.frames:
-        if frame.way == "said" and frame.frame["method"] in ("login", "enter"):
-            session = frame.frame["params"].get("session_id")
-            asked[frame.frame.get("id")] = (frame.t, session)
-        elif frame.way == "heard" and frame.frame.get("id") in asked and "result" in frame.frame:
-            begin, session = asked.pop(frame.frame["id"])
-            if session is not None:
-                entries.append((begin, frame.t, session))
-    for number, (begin, entered, session) in enumerate(entries):
-        left = entries[number + 1][1] if number + 1 < len(entries) else socket.end
-        last = story.events[-1]["t"] if story.events else 0.0
-        for span in _outside(story, session, user):
-            if span.begin < begin and entered < span.end:
-                what = f"{socket.who} is outside since {span.begin:.3f}, and came in at {entered:.3f}"
-                yield Violation("I8", session, what)
-            elif entered < span.begin and min(left, last, span.end) > span.begin + CLOSING:
-                what = f"{socket.who} was removed at {span.begin:.3f}, and stayed until {left:.3f}"
-                yield Violation("I8", session, what)
+    for stay in stays(socket):
+        for span in _outside(story, stay.session, user):
+            if span.begin < stay.asked and stay.entered < span.end:
+                what = f"{socket.who} is outside since {span.begin:.3f}, in at {stay.entered:.3f}"
+                yield Violation("I8", stay.session, what)
+            elif stay.entered < span.begin:
+                until = min(stay.left, story.end, span.end)
+                if until > span.begin + CLOSING:
+                    what = f"{socket.who} was removed at {span.begin:.3f}, stayed until {until:.3f}"
+                    yield Violation("I8", stay.session, what)
