@@ -137,13 +137,13 @@ class Cast:
             session="s-pair", sender="D1", key=key, content="在吗", road="rest",
         )  # fmt: skip
 
-    async def stop(self) -> None:
+    async def stop(self, seconds: float) -> None:
         """Nobody begins anything more; returns when all have done what they were doing.
 
-        What is not done after a while is broken off: its outcome stays unknown.
+        What is not done after ``seconds`` is broken off: its outcome stays unknown.
         """
         self.stopping = True
-        _, late = await asyncio.wait(self._tasks, timeout=30)
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
         for task in late:
             task.cancel()
         done = await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.faults.checks.everything import judge
+from tests.faults.running import Run, run
+from tests.faults.story import Violation
+from tests.redis_server import RedisServer
+from tests.servers import PostgresServer
+
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -39,20 +45,28 @@ class Mutant:
     ground: str = "sqlite"
     faults: tuple[str, ...] = ()
     seconds: float = 4.0
+    peace: float = 0.0
+
+
+def broken(mutant: Mutant) -> dict[str, str]:
+    """The files that the mutant changes, as they are then; Moved when the source has changed."""
+    texts: dict[str, str] = {}
+    for file, old, new in mutant.changes:
+        text = texts.get(file) or (ROOT / file).read_text("utf-8")
+        if text.count(old) != 1:
+            raise Moved(f"{mutant.name}: {text.count(old)} times in {file}")
+        texts[file] = text.replace(old, new)
+    return texts
 
 
 def apply(mutant: Mutant, folder: Path) -> Path:
-    """Copy imd into ``folder`` and break it; Moved when the source has changed."""
+    """Copy imd into ``folder`` and break it there; the copy's folder."""
     source = folder / "source"
     for package in ("imd", "twisted"):
         ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
         shutil.copytree(ROOT / package, source / package, ignore=ignored)
-    for change in mutant.changes:
-        path = source / change.file
-        text = path.read_text("utf-8")
-        if text.count(change.old) != 1:
-            raise Moved(f"{mutant.name}: {text.count(change.old)} times in {change.file}")
-        path.write_text(text.replace(change.old, change.new), "utf-8")
+    for file, text in broken(mutant).items():
+        (source / file).write_text(text, "utf-8")
     return source
 
 
@@ -116,15 +130,9 @@ MUTANTS: Final = (
         (
             Change(
                 "imd/storage/postgres.py",
-                "    def begin(self, *, write: bool) -> None:\n",
-                "    def begin(self, *, write: bool) -> None:\n"
-                "        self._slacken()\n"
-                "        self._begin(write=write)\n\n"
-                "    def _slacken(self) -> None:\n"
-                "        with self._raw.cursor() as cursor:\n"
-                "            cursor.execute('SET synchronous_commit = off')\n"
-                "        self._raw.commit()\n\n"
-                "    def _begin(self, *, write: bool) -> None:\n",
+                '    f"-c search_path=im,public -c statement_timeout',
+                '    "-c synchronous_commit=off "\n'
+                '    f"-c search_path=im,public -c statement_timeout',
             ),
         ),
         ground="postgres",
@@ -350,7 +358,7 @@ MUTANTS: Final = (
         ),
         ground="bus",
         faults=("redis-kill",),
-        seconds=4,
+        peace=8,
     ),
     Mutant(
         "no-sweep",
@@ -409,3 +417,34 @@ MUTANTS: Final = (
         seconds=3,
     ),
 )
+
+
+def run_of(mutant: Mutant, folder: Path, seed: int) -> Run:
+    """The run that is to find it out: short, and with little patience for what stays broken."""
+    return Run(
+        seed=seed,
+        seconds=mutant.seconds,
+        nodes=2 if mutant.ground == "bus" else 1,
+        faults=mutant.faults,
+        pairs=0.0,
+        pace=0.08,
+        peace=mutant.peace,
+        healing=8.0,
+        catching_up=4.0,
+        source=apply(mutant, folder),
+    )
+
+
+async def found_out(
+    mutant: Mutant,
+    folder: Path,
+    postgres: PostgresServer | None,
+    redis: RedisServer | None,
+    seed: int = 1,
+) -> list[Violation]:
+    """Run the mutant once; what was found, of the promises that it breaks."""
+    what = run_of(mutant, folder, seed)
+    bus = redis if mutant.ground == "bus" else None
+    database = None if mutant.ground == "sqlite" else postgres
+    events = await run(what, folder / "run", database, bus)
+    return [violation for violation in judge(events) if violation.promise in mutant.breaks]

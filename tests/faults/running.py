@@ -20,9 +20,6 @@ from tests.faults.schedule import Step, perform, plan
 from tests.faults.world import SWEEP, Node, World
 from tests.servers import PostgresServer
 
-#: seconds that the nodes are given to answer again, and the pages to catch up
-HEALING, CATCHING_UP = 45.0, 20.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -36,6 +33,9 @@ class Run:
     pace: float = 0.15
     #: seconds that everybody goes on for after all is well again
     peace: float = 0.0
+    #: seconds that the nodes are given to answer again, and the pages to catch up
+    healing: float = 45.0
+    catching_up: float = 20.0
     source: Path | None = None
 
 
@@ -71,11 +71,11 @@ async def _play(what: Run, world: World, history: History, steps: Sequence[Step]
         else:
             await asyncio.sleep(what.seconds)
         await asyncio.sleep(0.5)
-        healthy = await asyncio.gather(*(_heal(cast, history, node) for node in world.nodes))
+        healthy = await asyncio.gather(*(_heal(cast, history, node, what.healing) for node in world.nodes))
         if all(healthy):
             await asyncio.sleep(what.peace)
-            await cast.stop()
-            await _catch_up(world, cast, history)
+            await cast.stop(what.healing)
+            await _catch_up(world, cast, history, what.catching_up)
             stored = await asyncio.to_thread(truth.tables, world.url)
             history.add("truth", **stored, api=await truth.told(cast.hospital, stored))
     finally:
@@ -86,9 +86,9 @@ async def _play(what: Run, world: World, history: History, steps: Sequence[Step]
                     history.add("trouble", node=node.number, text=text)
 
 
-async def _heal(cast: Cast, history: History, node: Node) -> bool:
+async def _heal(cast: Cast, history: History, node: Node, seconds: float) -> bool:
     """Wait until the node says that it is ready, and stores."""
-    end = time.monotonic() + HEALING
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if node.imd.alive and await asyncio.to_thread(node.imd.answers, "/readyz"):
             answer = await cast.probe(node.number)
@@ -99,11 +99,11 @@ async def _heal(cast: Cast, history: History, node: Node) -> bool:
     return False
 
 
-async def _catch_up(world: World, cast: Cast, history: History) -> None:
+async def _catch_up(world: World, cast: Cast, history: History, seconds: float) -> None:
     """Give every page the time to show what there is; who does not is judged by its frames."""
     stored = await asyncio.to_thread(truth.tables, world.url)
     last = {row["id"]: row["last_seq"] for row in stored["sessions"]}
-    end = time.monotonic() + CATCHING_UP
+    end = time.monotonic() + seconds
 
     def behind() -> list[str]:
         return [
