@@ -59,13 +59,16 @@ class Caller:
             for link in links:
                 link.close()
 
+    def _node(self, node: int | None) -> int:
+        return self.random.randrange(len(self._ports)) if node is None else node
+
     # ---- one exchange
 
     async def exchange(
         self, method: str, path: str, body: object = None, *, node: int | None = None, **query: Any
     ) -> Answer | None:
         """The answer, or None when nobody knows what became of the request."""
-        node = self.random.randrange(len(self._ports)) if node is None else node
+        node = self._node(node)
         free = self._links.setdefault(node, [])
         link = free.pop() if free else Rest(self._ports[node], self._credential)
         try:
@@ -89,7 +92,8 @@ class Caller:
         **args: Any,
     ) -> Answer | None:
         """An exchange that is written down as the operation ``op`` with ``args``."""
-        number = self._history.ask(self.name, op, **args)
+        node = self._node(node)
+        number = self._history.ask(self.name, op, node=node, **args)
         try:
             answer = await self.exchange(method, path, body, node=node, **(query or {}))
         except asyncio.CancelledError:

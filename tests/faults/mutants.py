@@ -46,6 +46,9 @@ class Mutant:
     faults: tuple[str, ...] = ()
     seconds: float = 4.0
     peace: float = 0.0
+    #: where messages are many, the next one shows the hole that one left
+    pace: float = 0.08
+    longest: float = 3.0
 
 
 def broken(mutant: Mutant) -> dict[str, str]:
@@ -358,7 +361,9 @@ MUTANTS: Final = (
         ),
         ground="bus",
         faults=("redis-kill",),
-        peace=8,
+        seconds=3,
+        peace=10,
+        pace=1.5,
     ),
     Mutant(
         "no-sweep",
@@ -372,7 +377,9 @@ MUTANTS: Final = (
         ),
         ground="bus",
         faults=("bus-silent", "redis-freeze"),
-        seconds=12,
+        seconds=18,
+        pace=3.0,
+        longest=16.0,
     ),
     Mutant(
         "a-hint-is-believed",
@@ -427,7 +434,8 @@ def run_of(mutant: Mutant, folder: Path, seed: int) -> Run:
         nodes=2 if mutant.ground == "bus" else 1,
         faults=mutant.faults,
         pairs=0.0,
-        pace=0.08,
+        pace=mutant.pace,
+        longest=mutant.longest,
         peace=mutant.peace,
         healing=8.0,
         catching_up=4.0,

@@ -147,7 +147,7 @@ class WatchedPage(Page):
         except (asyncio.CancelledError, OSError, ConnectionClosed):
             self.history.got(number, None)
             raise
-        self.history.got(number, True, message=message)
+        self.history.got(number, True, message=message, node=self.node)
         return message
 
     async def enter(self, session_id: str) -> None:

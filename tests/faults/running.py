@@ -16,7 +16,7 @@ from tests.faults import truth
 from tests.faults.acting import SERVICE, Cast
 from tests.faults.catalogue import possible
 from tests.faults.history import Event, History
-from tests.faults.schedule import Step, perform, plan
+from tests.faults.schedule import LONGEST, Step, perform, plan
 from tests.faults.world import SWEEP, Node, World
 from tests.servers import PostgresServer
 
@@ -30,6 +30,8 @@ class Run:
     nodes: int = 1
     faults: Sequence[str] | None = None
     pairs: float = 0.5
+    #: seconds of the longest fault
+    longest: float = LONGEST
     pace: float = 0.15
     #: seconds that everybody goes on for after all is well again
     peace: float = 0.0
@@ -49,7 +51,7 @@ async def run(
     try:
         await world.start()
         names = possible(world) if what.faults is None else what.faults
-        steps = plan(what.seed, what.seconds, names, what.pairs)
+        steps = plan(what.seed, what.seconds, names, what.pairs, what.longest)
         history.add(
             "meta", seed=what.seed, nodes=what.nodes, database=world.url.partition(":")[0],
             faults=list(names), services=[SERVICE], sweep=SWEEP,

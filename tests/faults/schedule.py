@@ -27,7 +27,13 @@ class Step(NamedTuple):
     faults: tuple[tuple[str, float], ...]
 
 
-def plan(seed: object, seconds: float, names: Sequence[str], pairs: float = 0.5) -> list[Step]:
+def plan(
+    seed: object,
+    seconds: float,
+    names: Sequence[str],
+    pairs: float = 0.5,
+    longest: float = LONGEST,
+) -> list[Step]:
     """Steps for about ``seconds``; ``pairs`` is the part of steps that hold two faults.
 
     Every name comes up once before any comes up again.
@@ -42,7 +48,7 @@ def plan(seed: object, seconds: float, names: Sequence[str], pairs: float = 0.5)
         others = [name for name in names if FAULTS[name].part != FAULTS[first].part]
         if others and random.random() < pairs:
             chosen.append(random.choice(others))
-        faults = tuple((name, round(random.uniform(SHORTEST, LONGEST), 2)) for name in chosen)
+        faults = tuple((name, round(random.uniform(max(SHORTEST, longest / 8), longest), 2)) for name in chosen)
         step = Step(round(random.uniform(LEAST_PEACE, MOST_PEACE), 2), faults)
         steps.append(step)
         total += step.peace + max(length for _, length in faults)

@@ -26,6 +26,8 @@ class _Arrival(NamedTuple):
     seq: int
     acknowledged: float
     took: float
+    #: whether it came through another node than the socket's
+    across: bool
 
 
 def prompt(story: Story) -> Iterator[Violation]:
@@ -44,12 +46,13 @@ def prompt(story: Story) -> Iterator[Violation]:
     calm = [
         one
         for one in arrivals
-        if not any(begin < one.acknowledged + 1 and one.acknowledged < end + QUIET
-                   for begin, end, _ in hurt)
+        if one.across
+        and not any(begin < one.acknowledged + 1 and one.acknowledged < end + QUIET
+                    for begin, end, _ in hurt)
     ]  # fmt: skip
     quick = sum(one.took <= AT_ONCE for one in calm)
     if len(calm) >= ENOUGH and quick < MOST * len(calm):
-        what = f"in peace only {quick} of {len(calm)} messages came within {AT_ONCE} s"
+        what = f"in peace {quick} of {len(calm)} messages came to other nodes within {AT_ONCE} s"
         yield Violation("prompt", "", what)
 
 
@@ -81,5 +84,6 @@ def _arrivals(story: Story, late: float) -> Iterator[_Arrival]:
                        for stay in inside):
                 continue  # fmt: skip
             took = max(0.0, heard.get((session, seq), NEVER) - call.end)
-            yield _Arrival(session, socket.who, seq, call.end, took)
+            node = call.got.get("node", call.args.get("node"))
+            yield _Arrival(session, socket.who, seq, call.end, took, node != socket.node)
 
