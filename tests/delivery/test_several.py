@@ -290,7 +290,7 @@ def test_forged_hints_only_cause_reads(town: Town) -> None:
     town.at_once()
     town.after(STALE / 1000 + 1)
     told = len(inside.told()), len(outer.told())
-    many = [
+    many: list[hints.AnyHint] = [
         hints.Stored(S, 1, 1), hints.Stored(S, 10**9, 1), hints.Stored(S, 10**9, 10**9),
         hints.Stored("none", 5, 1), hints.Stored(S, 1, 5), hints.Updated(S, "none"),
         hints.SessionChanged("none"), hints.TopicChanged(S, "none"), hints.Read(S, "x"),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from imd.domain.ids import SessionId, UserId
 from imd.wire import hints
-from imd.wire.hints import Bundle, encode_bundle, parse_bundle
+from imd.wire.hints import AnyHint, Bundle, encode_bundle, parse_bundle
 
-EVERY = [
+EVERY: list[AnyHint] = [
     hints.Stored("p1_t1_2", 7, 5),
     hints.Updated("p1_t1_2", "0" * 32),
     hints.SessionChanged("会话"),
