@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imd.domain.ids import SessionId, UserId
 from imd.wire import hints
-from imd.wire.hints import Bundle, encode_bundle, parse_bundle
+from imd.wire.hints import AnyHint, Bundle, encode_bundle, parse_bundle
 
-EVERY = [
+EVERY: list[AnyHint] = [
     hints.Stored("p1_t1_2", 7, 5),
     hints.Updated("p1_t1_2", "0" * 32),
     hints.SessionChanged("会话"),
@@ -33,6 +34,11 @@ def plain(**changes: Any) -> dict[str, Any]:
 def test_every_hint_comes_back() -> None:
     bundle = Bundle("e1", "a-b_c", 1_700_000_000_000, EVERY)
     assert parse_bundle(encode_bundle(bundle)) == bundle
+
+
+def test_checked_ids_are_written_as_the_text_they_are() -> None:
+    bundle = Bundle("e", "o", 1, [hints.Typing(SessionId("s"), UserId("D1"))])
+    assert parse_bundle(encode_bundle(bundle)) == Bundle("e", "o", 1, [hints.Typing("s", "D1")])
 
 
 @pytest.mark.parametrize(
