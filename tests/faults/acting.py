@@ -61,9 +61,7 @@ class Cast:
     ) -> None:
         """``key`` is the service's; ``pace`` is the longest pause between two acts, in seconds."""
         self._history, self._seed, self._ports, self._pace = history, seed, ports, pace
-        self.hospital = Caller(
-            history, SERVICE, key, ports, self._random(SERVICE), service=True
-        )
+        self.hospital = Caller(history, SERVICE, key, ports, self._random(SERVICE), service=True)
         self.callers = {user: self._caller(user) for user in ("D1", "D2", "p1", STRANGER)}
         self.pages: dict[str, WatchedPage] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,8 +96,8 @@ class Cast:
         """Make the sessions, and open the pages."""
         for session in SESSIONS:
             await self.open_session(session)
-        for name, client_type, session, reads in PAGES:
-            self.page(name, client_type, session, reads)
+        for name, client_type, place, reads in PAGES:
+            self.page(name, client_type, place, reads)
         for page in self.pages.values():
             await page.opened()
 
@@ -209,7 +207,7 @@ class Cast:
             if own:
                 where, message_id, _, type_ = random.choice(own)
                 path = f"/sessions/{quote(where)}/messages/{message_id}"
-                args = {"session": where, "message_id": message_id}
+                args: dict[str, Any] = {"session": where, "message_id": message_id}
                 if type_ == CARD and random.random() < 0.7:
                     body: dict[str, Any] = {"content": {"text": me.key()}}
                     await me.call("edit", "PUT", path, body, **args)
@@ -344,12 +342,12 @@ class Cast:
         while True:
             page = self.page(name, "doctor", GROUP, reads=bool(random.getrandbits(1)))
             with suppress(TimeoutError):
-                await page.until(lambda page=page: page.open, 5)
+                await asyncio.wait_for(page.opened(), 5)
                 for _ in range(random.randint(1, 4)):
                     await asyncio.sleep(random.uniform(0.1, 0.5))
                     if page.open and not self.stopping:
                         send = page.send("会诊意见", f"{name}-{random.getrandbits(40)}")
-                        with suppress(Refused, TimeoutError, asyncio.CancelledError):
+                        with suppress(Refused, TimeoutError):
                             await asyncio.wait_for(send, 3)
             if self.stopping:
                 return

@@ -21,11 +21,11 @@ def _wrong_clock(file: Path) -> None:
 
     right = SystemClock.now
 
-    def now(clock: SystemClock) -> int:
+    def now(self: SystemClock) -> int:
         try:
-            return right(clock) + int(file.read_text() or 0)
+            return right(self) + int(file.read_text() or 0)
         except OSError:
-            return right(clock)
+            return right(self)
 
     SystemClock.now = now  # type: ignore[method-assign]
 

@@ -1,77 +1,10 @@
-"""imd, broken on purpose: each mutant breaks one promise, and a run must find it out.
-
-A mutant is a few exact replacements in a copy of the source; one whose text is not there any more
-fails loudly, so that the kit moves with the code. What a run of it needs (nodes, faults) stands
-with it.
-"""
+"""The mutants: each breaks one promise. What a run of it needs (nodes, faults) stands with it."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from tests.faults.checks.everything import judge
-from tests.faults.running import Run, run
-from tests.faults.story import Violation
-from tests.redis_server import RedisServer
-from tests.servers import PostgresServer
-
-ROOT: Final = Path(__file__).parents[2]
-
-
-class Moved(Exception):
-    """The text that a mutant replaces is not in the source, or more than once."""
-
-
-class Change(NamedTuple):
-    """``old`` stands exactly once in ``file``."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """``breaks`` are promises one of which must be found broken."""
-
-    name: str
-    breaks: frozenset[str]
-    changes: Sequence[Change]
-    #: what it takes: ``sqlite`` (one node), ``postgres`` (one) or ``bus`` (two on one PostgreSQL)
-    ground: str = "sqlite"
-    faults: tuple[str, ...] = ()
-    seconds: float = 4.0
-    peace: float = 0.0
-    #: where messages are many, the next one shows the hole that one left
-    pace: float = 0.08
-    longest: float = 3.0
-
-
-def broken(mutant: Mutant) -> dict[str, str]:
-    """The files that the mutant changes, as they are then; Moved when the source has changed."""
-    texts: dict[str, str] = {}
-    for file, old, new in mutant.changes:
-        text = texts.get(file) or (ROOT / file).read_text("utf-8")
-        if text.count(old) != 1:
-            raise Moved(f"{mutant.name}: {text.count(old)} times in {file}")
-        texts[file] = text.replace(old, new)
-    return texts
-
-
-def apply(mutant: Mutant, folder: Path) -> Path:
-    """Copy imd into ``folder`` and break it there; the copy's folder."""
-    source = folder / "source"
-    for package in ("imd", "twisted"):
-        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
-        shutil.copytree(ROOT / package, source / package, ignore=ignored)
-    for file, text in broken(mutant).items():
-        (source / file).write_text(text, "utf-8")
-    return source
-
+from tests.faults.mutant import Change, Mutant
 
 _WRITER, _BATCH = "imd/storage/writer.py", "imd/storage/batch.py"
 _LOG, _FEED, _FEEDS = "imd/storage/log.py", "imd/delivery/feed.py", "imd/delivery/feeds.py"
@@ -147,7 +80,11 @@ MUTANTS: Final = (
         frozenset({"I2"}),
         (
             _NO_KEYS,
-            Change(_LOG, "class Facts(NamedTuple):", "_seen: set[str] = set()\n\n\nclass Facts(NamedTuple):"),
+            Change(
+                _LOG,
+                "class Facts(NamedTuple):",
+                "_seen: set[str] = set()\n\n\nclass Facts(NamedTuple):",
+            ),
             Change(
                 _LOG,
                 "            former = rows.message(row[4:18]) if row[4] is not None else None\n",
@@ -171,15 +108,15 @@ MUTANTS: Final = (
         (
             Change(
                 _LOG,
-                '    " LEFT JOIN messages m ON m.session_id = v.column2 AND m.sender_id = v.column3"\n',
-                '    " LEFT JOIN messages m ON m.sender_id = v.column3"\n',
+                " LEFT JOIN messages m ON m.session_id = v.column2 AND m.sender_id",
+                " LEFT JOIN messages m ON m.sender_id",
             ),
         ),
     ),
     Mutant(
         "a-gap-in-seq",
         frozenset({"I3", "I4"}),
-        (Change(_LOG, "        self.seq += 1\n", "        self.seq += 1 + (self.seq % 17 == 16)\n"),),
+        (Change(_LOG, "self.seq += 1\n", "self.seq += 1 + (self.seq % 17 == 16)\n"),),
     ),
     Mutant(
         "time-by-the-clock",
@@ -227,7 +164,8 @@ MUTANTS: Final = (
                 "        total = await live.unread_total(house, caller, user_id)\n"
                 "        admission.expect(link, session_id)\n"
                 "        feed = house.courier.feeds.get(session_id)\n"
-                "        joined = joined._replace(last_seq=max(joined.last_seq, feed.position or 0))\n",
+                "        last = max(joined.last_seq, feed.position or 0)\n"
+                "        joined = joined._replace(last_seq=last)\n",
             ),
         ),
         faults=("net-cut",),
@@ -424,35 +362,3 @@ MUTANTS: Final = (
         seconds=3,
     ),
 )
-
-
-def run_of(mutant: Mutant, folder: Path, seed: int) -> Run:
-    """The run that is to find it out: short, and with little patience for what stays broken."""
-    return Run(
-        seed=seed,
-        seconds=mutant.seconds,
-        nodes=2 if mutant.ground == "bus" else 1,
-        faults=mutant.faults,
-        pairs=0.0,
-        pace=mutant.pace,
-        longest=mutant.longest,
-        peace=mutant.peace,
-        healing=8.0,
-        catching_up=4.0,
-        source=apply(mutant, folder),
-    )
-
-
-async def found_out(
-    mutant: Mutant,
-    folder: Path,
-    postgres: PostgresServer | None,
-    redis: RedisServer | None,
-    seed: int = 1,
-) -> list[Violation]:
-    """Run the mutant once; what was found, of the promises that it breaks."""
-    what = run_of(mutant, folder, seed)
-    bus = redis if mutant.ground == "bus" else None
-    database = None if mutant.ground == "sqlite" else postgres
-    events = await run(what, folder / "run", database, bus)
-    return [violation for violation in judge(events) if violation.promise in mutant.breaks]

@@ -134,9 +134,7 @@ class Proxy:
         if self.weather.refusing:
             return
         await self.until(lambda weather: not weather.silent)
-        answers, pipe.server = await asyncio.open_connection(
-            "127.0.0.1", self.target, limit=_CHUNK
-        )
+        answers, pipe.server = await asyncio.open_connection("127.0.0.1", self.target, limit=_CHUNK)
         both = [
             asyncio.ensure_future(self._pass_on(pipe, reader, "server")),
             asyncio.ensure_future(self._pass_on(pipe, answers, "client")),

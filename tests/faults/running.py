@@ -73,7 +73,9 @@ async def _play(what: Run, world: World, history: History, steps: Sequence[Step]
         else:
             await asyncio.sleep(what.seconds)
         await asyncio.sleep(0.5)
-        healthy = await asyncio.gather(*(_heal(cast, history, node, what.healing) for node in world.nodes))
+        healthy = await asyncio.gather(
+            *(_heal(cast, history, node, what.healing) for node in world.nodes)
+        )
         if all(healthy):
             await asyncio.sleep(what.peace)
             await cast.stop(what.healing)

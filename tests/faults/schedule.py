@@ -48,7 +48,8 @@ def plan(
         others = [name for name in names if FAULTS[name].part != FAULTS[first].part]
         if others and random.random() < pairs:
             chosen.append(random.choice(others))
-        faults = tuple((name, round(random.uniform(max(SHORTEST, longest / 8), longest), 2)) for name in chosen)
+        least = max(SHORTEST, longest / 8)
+        faults = tuple((name, round(random.uniform(least, longest), 2)) for name in chosen)
         step = Step(round(random.uniform(LEAST_PEACE, MOST_PEACE), 2), faults)
         steps.append(step)
         total += step.peace + max(length for _, length in faults)
@@ -66,9 +67,7 @@ async def perform(world: World, history: History, seed: object, steps: Sequence[
         await asyncio.gather(*together)
 
 
-async def _happen(
-    world: World, history: History, random: Random, name: str, length: float
-) -> None:
+async def _happen(world: World, history: History, random: Random, name: str, length: float) -> None:
     history.add("fault", name=name, phase="begin", length=length)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(FAULTS[name].begin(world, random))

@@ -50,9 +50,7 @@ class Script:
         self.at = round(self.at + 0.1, 3)
         self.events.append({"t": self.at, "kind": kind, **what})
 
-    def call(
-        self, who: str, op: str, ok: bool | None = True, got: Any = None, **args: Any
-    ) -> None:
+    def call(self, who: str, op: str, ok: bool | None = True, got: Any = None, **args: Any) -> None:
         """Something that is asked and answered at once."""
         self.ask(who, op, **args)
         self.got(ok, **(got or {}))
@@ -73,7 +71,10 @@ class Script:
         self.stored.append(made)
         delivered = max(seq, self.marks.get(sender, (0, 0))[1])
         self.marks[sender] = (seq, delivered)
-        self.got(True if ok else None, **({"message": made} if ok else {}))
+        if ok:
+            self.got(True, message=made)
+        else:
+            self.got(None)
         return made
 
     def up(self, conn: int, who: str) -> None:
@@ -97,9 +98,7 @@ class Script:
         asked = {} if after is None else {"after_seq": after, "epoch": epoch}
         self.say(conn, "login", "login", session_id=S, **asked)
         session = {"id": S, "last_seq": last}
-        self.hear(
-            conn, "login", epoch="e", session=session, messages=messages, recovered=recovered
-        )
+        self.hear(conn, "login", epoch="e", session=session, messages=messages, recovered=recovered)
 
     def end(self, **over: Any) -> None:
         """Every node is healthy, and the last look is taken; ``over`` replaces parts of it."""

@@ -210,9 +210,7 @@ class Story:
     @cached_property
     def outsiders_later(self) -> set[tuple[str, str]]:
         """Who was removed from where at some time, or may have been."""
-        return {
-            (call.session, user) for call in self.of("remove") for user in call.args["users"]
-        }
+        return {(call.session, user) for call in self.of("remove") for user in call.args["users"]}
 
     @property
     def end(self) -> float:

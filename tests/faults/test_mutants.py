@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mutants import MUTANTS, Moved, Mutant, broken, found_out
+from tests.faults.mutant import Moved, Mutant, broken, found_out
+from tests.faults.mutants import MUTANTS
 from tests.redis_server import NoRedis, RedisServer
 from tests.servers import NoPostgres, PostgresServer
 

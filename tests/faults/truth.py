@@ -24,9 +24,7 @@ _TABLES = {
 
 def tables(url: str) -> dict[str, list[dict[str, Any]]]:
     """What the store holds, past imd."""
-    found = {
-        name: _rows(url, f"SELECT {columns} FROM {name}") for name, columns in _TABLES.items()
-    }
+    found = {name: _rows(url, f"SELECT {columns} FROM {name}") for name, columns in _TABLES.items()}
     for row in found["messages"]:
         if row.pop("structured") and row["content"] is not None:
             row["content"] = json.loads(row["content"])

@@ -214,4 +214,3 @@ def limit_files(pid: int, size: int | None) -> None:
     wanted = resource.RLIM_INFINITY if size is None else size
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (wanted, hard))
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from tests.faults.story import NEVER, SERVER_MADE, Call, Socket, Story, Violation
@@ -28,14 +29,14 @@ def durable(story: Story) -> Iterator[Violation]:
     }
     for call in story.of("send"):
         if call.ok:
-            message, row = call.message, stored.get(call.message["id"])
-            if row is None:
+            message, kept = call.message, stored.get(call.message["id"])
+            if kept is None:
                 yield Violation("I1", call.session, f"acknowledged and lost: {_brief(message)}")
-            elif difference := _difference(message, row, content=row["id"] not in changed):
+            elif difference := _difference(message, kept, content=kept["id"] not in changed):
                 yield Violation("I1", call.session, f"acknowledged otherwise: {difference}")
     for call in story.of("edit", "recall"):
-        if call.ok and (row := stored.get(call.message["id"])) is not None:
-            yield from _kept_change(call, row)
+        if call.ok and (kept := stored.get(call.message["id"])) is not None:
+            yield from _kept_change(call, kept)
     told: set[str] = set()
     for at, who, message in story.heard_messages:
         if message["id"] not in stored and message["id"] not in told:
@@ -80,7 +81,8 @@ def once(story: Story) -> Iterator[Violation]:
         name = (call.session, call.args["sender"], call.args["key"])
         conflict = call.got.get("code") == "idempotency_conflict"
         if conflict and all(content == call.args["content"] for content in sent[name]):
-            yield Violation("I2", name[0], f"key {name[2]} was refused, and was used for nothing else")
+            what = f"key {name[2]} was refused, and was used for nothing else"
+            yield Violation("I2", name[0], what)
     for name, ids in answers.items():
         if len(ids) > 1:
             yield Violation("I2", name[0], f"key {name[2]} was answered with {sorted(ids)}")
@@ -103,8 +105,8 @@ def one_order(story: Story) -> Iterator[Violation]:
     """I3: dense, the same for every reader, in the order in which things were acknowledged."""
     for session, log in story.messages.items():
         seqs = [row["seq"] for row in log]
-        if seqs != list(range(1, len(log) + 1)):
-            odd = next((s for s, want in zip(seqs, range(1, len(seqs) + 1), strict=True) if s != want))
+        odd = next((seq for place, seq in enumerate(seqs, 1) if seq != place), None)
+        if odd is not None:
             yield Violation("I3", session, f"seqs are not dense: {odd} is out of place")
         last = story.sessions.get(session, {}).get("last_seq", len(log))
         if last != len(log):
@@ -201,7 +203,7 @@ def user_of(who: str) -> str:
 def stamps_rise(story: Story) -> Iterator[Violation]:
     """Timestamps rise strictly with seq, whatever the clocks do."""
     for session, log in story.messages.items():
-        for before, after in zip(log, log[1:], strict=False):
+        for before, after in pairwise(log):
             if after["timestamp"] <= before["timestamp"]:
                 what = f"seq {after['seq']} is not later than {before['seq']}"
                 yield Violation("stamps", session, f"{what}: {after['timestamp']}")

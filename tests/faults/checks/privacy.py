@@ -26,7 +26,10 @@ def private(story: Story) -> Iterator[Violation]:
             continue
         for span in _outside(story, session, user):
             # What was stored, or on its way, before the removal was answered may still arrive.
-            late = t > span.begin + CLOSING if seq is None else seq > bounds.newest(session, span.begin)
+            if seq is None:
+                late = t > span.begin + CLOSING
+            else:
+                late = seq > bounds.newest(session, span.begin)
             if span.begin < t < span.end and late:
                 yield Violation("I8", session, f"{who} is outside and was shown at {t:.3f}: {what}")
     for call in story.calls:

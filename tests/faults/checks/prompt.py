@@ -80,10 +80,11 @@ def _arrivals(story: Story, late: float) -> Iterator[_Arrival]:
         inside = stays(socket)
         for session, seq, call in sends:
             until = min(call.end + late, over)
-            if not any(stay.session == session and stay.entered < call.begin and until <= stay.left
-                       for stay in inside):
+            if not any(
+                stay.session == session and stay.entered < call.begin and until <= stay.left
+                for stay in inside
+            ):
                 continue  # fmt: skip
             took = max(0.0, heard.get((session, seq), NEVER) - call.end)
             node = call.got.get("node", call.args.get("node"))
             yield _Arrival(session, socket.who, seq, call.end, took, node != socket.node)
-

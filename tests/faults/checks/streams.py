@@ -140,8 +140,9 @@ class _Stream:
         if len(result["messages"]) < min(NEWEST, last):
             yield self._say(t, f"only {len(result['messages'])} of the newest {NEWEST}")
         # Messages of a run are small: the limit in bytes is never the reason.
-        possible = after is not None and params.get("epoch") == result["epoch"]
-        if possible and after <= last and last - after <= MOST_RECOVERED:
+        if after is None or params.get("epoch") != result["epoch"]:
+            return
+        if after <= last and last - after <= MOST_RECOVERED:
             yield self._say(t, f"recovery after {after} of {last} was refused")
 
     def _sent(self, t: float, message: dict[str, Any], repeat: bool) -> Iterator[Violation]:

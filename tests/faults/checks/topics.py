@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from tests.faults.story import Story, Violation
@@ -43,7 +44,7 @@ def _session(
         yield Violation("I6", session, f"status {story.sessions[session]['status']}, live {live}")
     last = len(log)
     ordered = sorted(topics, key=lambda row: int(row["start_seq"]))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if (before["end_seq"] or last + 1) >= after["start_seq"]:
             what = f"{before['id']} goes on when {after['id']} starts at {after['start_seq']}"
             yield Violation("I6", session, what)
