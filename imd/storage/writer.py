@@ -151,7 +151,8 @@ class GroupingWriter:
         ).addErrback(self._lost, batch)
 
     def _done(self, result: Result, batch: list[_Waiting]) -> None:
-        self._under_way = False
+        # Still under way: who is told or answered here may send again at once, and must not pass
+        # those that are put back.
         self.batched(len(batch), self._reactor.seconds() - self._begun)
         if result.committed:
             self._announce(result.committed)
@@ -161,13 +162,9 @@ class GroupingWriter:
                 busy.append(waiting)
             else:
                 waiting.settle(outcome)
-        if busy:
-            self._again(busy, PAUSE if len(busy) == len(batch) else 0.0)
-        else:
-            self._kick()
+        self._again(busy, PAUSE if len(busy) == len(batch) else 0.0)
 
     def _failed(self, failure: Failure, batch: list[_Waiting]) -> None:
-        self._under_way = False
         if failure.check(CommitUnknown):
             _log.warn("the outcome of a commit is unknown; {count} wishes", count=len(batch))
             for waiting in batch:
@@ -186,26 +183,22 @@ class GroupingWriter:
         for waiting in batch:
             if not waiting.job.unsettled:
                 waiting.settle(refusal)
-        if doubtful:
-            self._again(doubtful, SETTLE_PAUSE)
-        else:
-            self._kick()
+        self._again(doubtful, SETTLE_PAUSE if doubtful else 0.0)
 
     def _lost(self, failure: Failure, batch: list[_Waiting]) -> None:
         """Something here is wrong; nobody may wait for ever because of it."""
         _log.failure("the writer failed after a batch of {count}", failure, count=len(batch))
         for waiting in batch:
             waiting.settle(Unavailable())
-        self._kick()
+        self._resume()
 
     def _again(self, batch: list[_Waiting], pause: float) -> None:
         """Put wishes back at the front, in their order, and go on after ``pause`` seconds."""
         self._waiting.extendleft(reversed(batch))
         if pause:
-            self._under_way = True
             self._reactor.callLater(pause, self._resume)
         else:
-            self._kick()
+            self._resume()
 
     def _resume(self) -> None:
         self._under_way = False
