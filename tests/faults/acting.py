@@ -1,9 +1,8 @@
 """Who lives in a run, and what each does there, from a seed.
 
-Three doctors, three patients, a hospital's back end and a stranger, in four sessions: two
-consults with topics, a chat of two doctors, and a group that one doctor is put out of and taken
-into again. Each actor draws from a generator of its own, so that one actor's luck is not
-another's.
+Doctors, patients, a hospital's back end and a stranger, in four sessions: two consults with
+topics, a chat of two doctors, and a group that one doctor is put out of and taken into again.
+Each actor draws from a generator of its own, so that one actor's luck is not another's.
 """
 
 from __future__ import annotations
@@ -27,12 +26,14 @@ from tests.faults.pages import WatchedPage
 
 #: session -> type and members with their roles
 SESSIONS: dict[str, tuple[int, dict[str, str]]] = {
-    "s-consult": (1, {"D1": "doctor", "D2": "doctor", "p1": "patient"}),
-    "s-family": (1, {"D1": "doctor", "p2": "patient"}),
+    "s-consult": (1, {"D1": "doctor", "D2": "doctor", "D4": "doctor", "p1": "patient"}),
+    "s-family": (1, {"D1": "doctor", "D4": "doctor", "p2": "patient"}),
     "s-pair": (2, {"D1": "doctor", "D2": "doctor"}),
     "s-group": (5, {"D1": "doctor", "D2": "doctor", "D3": "doctor", "p1": "patient"}),
 }
 GROUP, GUEST, STRANGER, SERVICE = "s-group", "D3", "p9", "hospital"
+#: never reads, so that whoever moves this one's marks is found out
+ABSENT = "D4"
 #: pages that stay: actor, client type, session, whether somebody looks at them
 PAGES = (
     ("p1/page", "patient", "s-consult", True),
@@ -271,7 +272,8 @@ class Cast:
         if random.random() < 0.5:
             self._topics += 1
             topic = f"c{self._topics}"
-            who = {"start_by": random.choice(sorted(SESSIONS[session][1]))} if me.service else {}
+            members = sorted(set(SESSIONS[session][1]) - {ABSENT})
+            who = {"start_by": random.choice(members)} if me.service else {}
             await me.call(
                 "start_topic", "POST", base, {"topic_id": topic, "name": "复诊", **who},
                 session=session, topic=topic,
@@ -289,7 +291,7 @@ class Cast:
 
         async def send() -> None:
             where = random.choice([name for name in SESSIONS if name != GROUP])
-            sender = random.choice(sorted(SESSIONS[where][1]))
+            sender = random.choice(sorted(set(SESSIONS[where][1]) - {ABSENT}))
             await me.send(where, f"通知 {me.key()}", sender=sender)
 
         async def ensure() -> None:
@@ -301,7 +303,7 @@ class Cast:
             await me.look("unread", path, user, session=where)
 
         async def badge() -> None:
-            user = random.choice(("D1", "D2", "p1", "p2"))
+            user = random.choice(("D1", "D2", ABSENT, "p1", "p2"))
             await me.look("badge", "/application/badge_no", user)
 
         async def topic() -> None:

@@ -43,7 +43,7 @@ class Mutant:
     #: what it takes: ``sqlite`` (one node), ``postgres`` (one) or ``bus`` (two on one PostgreSQL)
     ground: str = "sqlite"
     faults: tuple[str, ...] = ()
-    seconds: float = 4.0
+    seconds: float = 3.0
     peace: float = 0.0
     #: where messages are many, the next one shows the hole that one left
     pace: float = 0.08

@@ -178,15 +178,34 @@ class Story:
         return found
 
     @cached_property
-    def outsiders(self) -> dict[tuple[str, str], list[Span]]:
-        """When each user was certainly outside each session: after a removal that was answered,
-        or from the beginning, until somebody began to add it."""
+    def _changes(self) -> dict[tuple[str, str], list[Call]]:
+        """What was done about each user's membership of each session, in order."""
         acts: dict[tuple[str, str], list[Call]] = defaultdict(list)
         for call in self.of("open", "add", "remove"):
             for user in call.args.get("users", ()):
                 acts[call.session, user].append(call)
+        return acts
+
+    def surely_member(self, session: str, user: str, begin: float, end: float) -> bool:
+        """Whether the user was certainly a member all the time."""
+        calls = self._changes.get((session, user), ())
+        added = [call.end for call in calls if call.op != "remove" and call.ok and call.end < begin]
+        if not added:
+            return False
+        return not any(
+            call.op == "remove"
+            and call.begin < end
+            and not any(at > _over(call) for at in added)
+            and _over(call) > min(added)
+            for call in calls
+        )
+
+    @cached_property
+    def outsiders(self) -> dict[tuple[str, str], list[Span]]:
+        """When each user was certainly outside each session: after a removal that was answered,
+        or from the beginning, until somebody began to add it."""
         found: dict[tuple[str, str], list[Span]] = defaultdict(list)
-        for place, calls in acts.items():
+        for place, calls in self._changes.items():
             if calls[0].op != "remove":
                 found[place].append(Span(0.0, calls[0].begin))
             for number, call in enumerate(calls):
@@ -216,6 +235,11 @@ class Story:
     def end(self) -> float:
         """When the history ends."""
         return float(self.events[-1]["t"]) if self.events else 0.0
+
+
+def _over(call: Call) -> float:
+    """When it can have an effect no more."""
+    return call.end if call.ok is not None else call.begin + LINGER
 
 
 def _surely_done(removal: Call) -> bool:

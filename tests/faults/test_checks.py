@@ -332,6 +332,26 @@ def a_mark_moves_that_nobody_moved() -> Script:
 
 
 @_bad("marks")
+def making_a_session_again_moves_a_mark() -> Script:
+    script = Script()
+    script.send(1)
+    script.call("hospital", "open", session=S, users=["D1", "p1"])
+    script.marks["p1"] = (1, 1)
+    script.end()
+    return script
+
+
+def test_who_joins_has_read_what_stands_before() -> None:
+    script = Script()
+    script.send(1)
+    script.call("hospital", "remove", session=S, users=["p1"])
+    script.call("hospital", "add", session=S, users=["p1"])
+    script.marks["p1"] = (1, 1)
+    script.end()
+    assert script.found("marks") == []
+
+
+@_bad("marks")
 def a_mark_that_was_acknowledged_is_lost() -> Script:
     script = Script()
     script.send(1)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.mutant import Moved, Mutant, broken, found_out
 from tests.faults.mutants import MUTANTS
-from tests.redis_server import NoRedis, RedisServer
-from tests.servers import NoPostgres, PostgresServer
+from tests.redis_server import RedisServer
+from tests.servers import PostgresServer
 
 #: runs in which a mutant must be found out
 ATTEMPTS = 3
-SHORT = ("a-gap-in-seq", "marks-moved-by-making-a-session")
+SHORT = ("told-again", "marks-moved-by-making-a-session")
 
 
 def _wanted() -> list[Mutant]:
@@ -28,28 +27,14 @@ def _wanted() -> list[Mutant]:
     return [one for one in MUTANTS if names == "all" or one.name in names.split(",")]
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer | None]:
-    if all(mutant.ground == "sqlite" for mutant in _wanted()):
-        yield None
-        return
-    try:
-        with PostgresServer(fsync=True) as server:
-            yield server
-    except NoPostgres as error:
-        pytest.skip(f"POSTGRESQL IS NOT TESTED: {error}")
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer | None]:
-    if all(mutant.ground != "bus" for mutant in _wanted()):
-        yield None
-        return
-    try:
-        with RedisServer() as server:
-            yield server
-    except NoRedis as error:
-        pytest.skip(f"REDIS IS NOT TESTED: {error}")
+def _servers(
+    mutant: Mutant, request: pytest.FixtureRequest
+) -> tuple[PostgresServer | None, RedisServer | None]:
+    """Those that the mutant's ground needs."""
+    if mutant.ground == "sqlite":
+        return None, None
+    redis = request.getfixturevalue("breakable_redis") if mutant.ground == "bus" else None
+    return request.getfixturevalue("breakable_postgres"), redis
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -67,8 +52,9 @@ def test_a_mutant_that_does_not_fit_says_so() -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("mutant", _wanted(), ids=lambda mutant: mutant.name)
 def test_a_mutant_is_found_out(
-    mutant: Mutant, tmp_path: Path, postgres: PostgresServer | None, redis: RedisServer | None
+    mutant: Mutant, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    postgres, redis = _servers(mutant, request)
     for seed in range(1, ATTEMPTS + 1):
         if asyncio.run(found_out(mutant, tmp_path / str(seed), postgres, redis, seed)):
             return

@@ -97,7 +97,9 @@ class Bounds:
         if call.op in ("open", "add"):
             until = call.end if call.ok is not None else call.begin + LINGER
             for user in call.args.get("users", ()):
-                self.known[session, user].most.add(call.begin, self.newest(session, until))
+                # Who joins begins with everything read; nothing moves for who is a member.
+                if not self.story.surely_member(session, user, call.begin, until):
+                    self.known[session, user].most.add(call.begin, self.newest(session, until))
         if call.op not in ("read", "list", "list_unread") or call.args.get("peek"):
             return
         self.may_read(session, call.args["user"], call.begin, *_reach(self, call))
