@@ -1,7 +1,7 @@
 """PostgreSQL as imd uses it, through psycopg2.
 
 BEGIN travels with the first statement, and changes that nobody reads travel with COMMIT, so a
-grouped write takes three round trips. A connection that may be stuck is broken off by shutting
+grouped write takes two round trips. A connection that may be stuck is broken off by shutting
 its socket from another thread: no timeout of the server covers a frozen backend or a dead peer.
 """
 
@@ -46,11 +46,12 @@ _LOST = ("08", "57P", "25006")
 
 
 class PostgresConnection:
-    """One connection; ``lock_free`` passes over rows of ``s`` that another transaction holds."""
+    """One connection; a row tells who locked it in ``xmax``, and who wrote it in ``xmin``."""
 
     lock: ClassVar[str] = " FOR UPDATE"
-    lock_free: ClassVar[str] = " FOR UPDATE OF s SKIP LOCKED"
     row_locks: ClassVar[bool] = True
+    lock_free: ClassVar[str] = " FOR UPDATE OF s SKIP LOCKED"
+    held: ClassVar[str] = "pg_current_xact_id()::xid IN (s.xmax, s.xmin)"
     lateral: ClassVar[bool] = True
 
     def __init__(self, url: str, *, by_key: bool = False) -> None:
