@@ -37,6 +37,11 @@ class Job(NamedTuple):
     named: bool = False
     unsettled: bool = False
 
+    @property
+    def session_id(self) -> str | None:
+        """The session that it concerns; None for a note."""
+        return None if isinstance(self.wish, Note) else self.wish.session_id
+
 
 class Busy:
     """The outcome of a job whose session another transaction holds."""
@@ -55,7 +60,7 @@ class Result(NamedTuple):
 
 def carry_out(transaction: Transaction, jobs: Sequence[Job], now: int) -> Result:
     """Judge and store; the caller commits. ``now`` is in ms."""
-    wanted = {job.wish.session_id for job in jobs if not isinstance(job.wish, Note)}
+    wanted = {id_ for job in jobs if (id_ := job.session_id) is not None}
     if wanted:
         transaction.sessions.lock_free(sorted(wanted))
     batch = _Batch(transaction, len(jobs), now)

@@ -249,7 +249,8 @@ def _place(row: Sequence[Any]) -> Any:
 
 def _facts(row: Sequence[Any]) -> Facts:
     head = rows.head(row[_HEAD:]) if row[_HEAD] is not None else None
-    return Facts(*row[1:8], bool(row[8]), head)
+    role, kind, name, seq, fingerprint, unanswered, start_by, held = row[1:_HEAD]
+    return Facts(role, kind, name, seq, fingerprint, unanswered, start_by, bool(held), head)
 
 
 def _is_answer(message: Message, entry: Entry) -> bool:

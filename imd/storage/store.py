@@ -1,8 +1,8 @@
 """The open store: executors, writer and database port, started and closed together.
 
 The service room opens it and hands its two faces to the actions. On SQLite one thread does all
-the writing and others read; on PostgreSQL the grouping writer has a connection of its own, so
-that no slow list can hold up a message.
+the writing and others read; on PostgreSQL the grouping writer has connections of its own, so that
+no slow list can hold up a message.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from imd.storage.executor import Executor
 from imd.storage.schema import HEAD, SchemaError, version_of
 from imd.storage.transaction import Transaction, transact
 from imd.storage.writer import GroupingWriter
+
+#: connections of the writer, where the database takes several: one commits, one prepares
+WRITERS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,7 +143,8 @@ async def open_store(
             reactor, connect, name=name, threads=threads, waiting=waiting, timeout=timeout
         )
 
-    writing = lanes("imd-writer", 1, connector(url, by_key=True))
+    writers = 1 if is_sqlite(url) else WRITERS
+    writing = lanes("imd-writer", writers, connector(url, by_key=True))
     reading = lanes("imd-store", pool, connector(url))
     database = Database(reading, writing if is_sqlite(url) else reading, epoch)
     writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
