@@ -83,7 +83,6 @@ LISTS: dict[str, Ask] = {
     "/sessions/topics?user_id, later page": _topics(after=True),
     "/sessions/topics?user_id&start&end": _topics(**DAY),
     "/sessions/topics?user_id&status": _topics(status=10),
-    "/sessions/topics?session_id": _topics(user_id=None, session_id="s50"),
     "/sessions/topics?team_code": _topics(user_id=None, team_codes=["T3"]),
     "/sessions/healthTopics": _topics(types=[13]),
     "/sessions/healthTeamTopics": _teams(),
@@ -98,8 +97,9 @@ LISTS: dict[str, Ask] = {
     ),
     "/users/:id/consult/time": lambda tx, name: tx.users.consult_time(DOCTOR),
 }
-#: grow with what they are about, which is a hundred times as much
-STATISTICS: dict[str, Ask] = {
+#: about a hundred times as much: a page that was one row, figures over all that a team had
+GROWING: dict[str, Ask] = {
+    "/sessions/topics?session_id": _topics(user_id=None, session_id="s50"),
     "topics/count/reply, a team": _replies(team_codes=["T3"]),
     "topics/count/reply, a team, a window": _replies(team_codes=["T3"], **DAY),
     "topics/count/reply, a user": _replies(user_id=DOCTOR),
@@ -132,7 +132,7 @@ def _ask(connection: PostgresConnection, ask: Ask, name: str) -> None:
 
 
 def measure(setting: Setting) -> dict[str, dict[str, Figures]]:
-    """CPU ms of ``lists`` and ``statistics`` by what was asked and of which store, and of
+    """CPU ms of ``lists`` and ``growing`` by what was asked and of which store, and of
     ``sends`` by where they go."""
     with ExitStack() as stack:
         urls = {name: _filled(setting, name) for name in CROWDS}
@@ -141,7 +141,7 @@ def measure(setting: Setting) -> dict[str, dict[str, Figures]]:
             for name, url in urls.items()
         }
         setting.say("asking for lists")
-        found = {"lists": compare(links, LISTS), "statistics": compare(links, STATISTICS)}
+        found = {"lists": compare(links, LISTS), "growing": compare(links, GROWING)}
         setting.say("sending")
         return {**found, "sends": sends(urls["spread"])}
 

@@ -74,7 +74,7 @@ def flat(listed: Mapping[str, Mapping[str, Figures]]) -> list[Row]:
     """What lists of the large stores cost beside the small one, and a message in a live topic."""
     made = [
         Row(f"{what} ({layout})", one[layout], "cpu ms", one["small"], most)
-        for kind, most in (("lists", 1.2), ("statistics", 100))
+        for kind, most in (("lists", 1.2), ("growing", 100))
         for what, one in listed.get(kind, {}).items()
         for layout in ("spread", "own")
     ]

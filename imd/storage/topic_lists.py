@@ -85,7 +85,9 @@ class TopicLists:
         if query.session_id is not None:
             return _straight
         if query.user_id is not None and query.team_codes is None and query.only is None:
-            return _by_marks_of_user if self._db.lateral and _narrowed(query) else _of_user
+            if not _narrowed(query):
+                return _of_user
+            return _by_marks_of_user if self._db.lateral else _by_each_mark_of_user
         if self._db.lateral and query.user_id is not None:
             return _by_session
         if self._db.lateral and query.team_codes is not None and len(query.team_codes) > 1:
@@ -190,9 +192,6 @@ def _straight(
 def _of_user(query: TopicQuery, after: tuple[int, str] | None, limit: int) -> tuple[str, list[Any]]:
     """The ids of a page of a user's topics: a range of an index."""
     where = _of_participant(query, after)
-    where.among("t.session_type", query.types)
-    where.equal("t.status", query.status)
-    where.equal("t.reply", query.reply)
     return f"{_SHOWN} WHERE {where} {_SHOWN_ORDER}", [*where.params, limit]
 
 
@@ -200,21 +199,34 @@ def _by_marks_of_user(
     query: TopicQuery, after: tuple[int, str] | None, limit: int
 ) -> tuple[str, list[Any]]:
     """The same of some types and marks: the newest of each, then the newest of those."""
-    types = sorted(set(SESSION_TYPES if query.types is None else query.types))
-    kinds = [
-        (type_, *pair) for type_ in types for pair in STATE_MARKS.values() if _wants(query, *pair)
-    ]
+    kinds = _kinds(query)
     where = _of_participant(query, after)
-    if not kinds:
-        where.add("1 = 0")
-        return f"{_SHOWN} WHERE {where} {_SHOWN_ORDER}", [*where.params, limit]
     where.add("t.session_type = w.column1 AND t.status = w.column2 AND t.reply = w.column3")
     sql = (
         f"SELECT t.id FROM ({values(len(kinds), 3)}) w"
         f" CROSS JOIN LATERAL ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t {_ORDER}"
     )
-    marks_of = [mark for kind in kinds for mark in kind]
-    return sql, [*marks_of, *where.params, limit, limit]
+    return sql, [*(mark for kind in kinds for mark in kind), *where.params, limit, limit]
+
+
+def _by_each_mark_of_user(
+    query: TopicQuery, after: tuple[int, str] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """As :func:`_by_marks_of_user`, spelt out where a join cannot look at the rows before it."""
+    kinds = _kinds(query)
+    where = _of_participant(query, after)
+    where.add("t.session_type = %s AND t.status = %s AND t.reply = %s")
+    one = f"SELECT t.create_time, t.id FROM ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t"
+    sql = f"SELECT t.id FROM ({' UNION ALL '.join([one] * len(kinds))}) t {_ORDER}"
+    return sql, [*(value for kind in kinds for value in (*where.params, *kind, limit)), limit]
+
+
+def _kinds(query: TopicQuery) -> list[tuple[int, int, int]]:
+    """Session type, status and reply of what is wanted; there are few, whatever is asked for."""
+    wanted = SESSION_TYPES.keys() if query.types is None else {*query.types} & SESSION_TYPES.keys()
+    marks_of = [pair for pair in STATE_MARKS.values() if _wants(query, *pair)]
+    # Of no kind there are no topics, but there has to be something to ask for.
+    return [(type_, *pair) for type_ in sorted(wanted) for pair in marks_of] or [(-1, -1, -1)]
 
 
 def _of_participant(query: TopicQuery, after: tuple[int, str] | None) -> _Where:
