@@ -24,7 +24,7 @@ from imd.storage.batch import Job, carry_out
 from imd.storage.migrate import upgrade
 from imd.storage.postgres import PostgresConnection
 from imd.storage.transaction import Transaction, transact
-from tests.storage.crowd import BEGIN, DOCTOR, Crowd, fill
+from tests.storage.crowd import BEGIN, DOCTOR, Crowd, fill, live
 
 CROWDS = {
     "small": Crowd(1_000, 1, 1_000),
@@ -168,27 +168,29 @@ def sends(url: str) -> dict[str, Figures]:
 
     By the backend and by the writer's thread together, committed as the writer commits.
     """
-    numbers = itertools.count()
-    sessions = CROWDS["spread"].sessions
+    sessions = range(1, CROWDS["spread"].sessions + 1)
+    places = {
+        "live": itertools.cycle([number for number in sessions if live(number)]),
+        "none": itertools.cycle([number for number in sessions if not live(number)]),
+    }
     found: dict[str, Figures] = {}
     with closing(PostgresConnection(url, by_key=True)) as connection:
         pid = _pid(connection)
 
-        def send(many: int, odd: int) -> None:
+        def send(many: int, where: str) -> None:
             jobs = []
-            for _ in range(many):
-                number = 2 * (next(numbers) % (sessions // 2 - 1)) + 2 - odd
-                id_ = uuid.uuid4().hex
-                jobs.append(Job(Draft(id_, f"s{number}", f"P{number}", 1, "words")))
+            for number in itertools.islice(places[where], many):
+                draft = Draft(uuid.uuid4().hex, f"s{number}", f"P{number}", 1, "words")
+                jobs.append(Job(draft))
             transact(connection, lambda tx: carry_out(tx, jobs, BEGIN), write=True)
 
         for many in (1, 16):
-            times: dict[str, list[float]] = {"live": [], "none": []}
+            times: dict[str, list[float]] = {name: [] for name in places}
             for round_ in range(4 * ROUNDS):
-                for name, odd in (("live", 1), ("none", 0)):
+                for name in places:
                     before = own_cpu_seconds(pid) + time.process_time()
                     for _ in range(64 // many):
-                        send(many, odd)
+                        send(many, name)
                     used = own_cpu_seconds(pid) + time.process_time() - before
                     if round_ > 3:
                         times[name].append(1000 * used / 64)

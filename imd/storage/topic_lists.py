@@ -258,13 +258,8 @@ def _by_session(
     _after(where, after)
     tallied = _tallied(query)
     wanted = [state for state, pair in STATE_MARKS.items() if _wants(query, *pair)]
-    if len(wanted) < len(STATE_MARKS):
-        tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
-    some = ""
-    if len(tallied.parts) > 1:
-        some = (
-            f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
-        )
+    tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
+    some = f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
     sql = (
         "WITH n AS (SELECT q.session_id, t.create_time, t.id FROM"
         f" participants q{some} CROSS JOIN LATERAL"
