@@ -101,6 +101,13 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_migrate: _Switch = True
 
 
+class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the processes of one server hear of each other (page 4.3)."""
+
+    #: empty: this is the only process
+    url: _Text = ""
+
+
 class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What one caller may take (page 2.7); 0 = no limit for the rates and ``sockets_per_user``."""
 
@@ -168,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpSettings
     auth: AuthSettings
     database: DatabaseSettings
+    bus: BusSettings
     limits: LimitsSettings
     messages: MessagesSettings
     websocket: WebSocketSettings
@@ -182,6 +190,7 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "http": HttpSettings,
     "auth": AuthSettings,
     "database": DatabaseSettings,
+    "bus": BusSettings,
     "limits": LimitsSettings,
     "messages": MessagesSettings,
     "websocket": WebSocketSettings,

@@ -38,18 +38,19 @@ class Drain:
     idle: Callable[[], Awaitable[Any] | None]
     close_idle: Callable[[], None]
     connections: Callable[[], int]
-    seconds: float
+    seconds: Callable[[], float]
     clock: IReactorTime
 
     log = Logger()
 
     async def __call__(self) -> None:
         """Carry it out; ends as soon as nobody is left, at the latest GRACE after ``seconds``."""
-        end = self.clock.seconds() + self.seconds + GRACE
+        seconds = self.seconds()
+        end = self.clock.seconds() + seconds + GRACE
         self.refuse()
         await maybeDeferred(self.port.stopListening)
         self.log.info("draining: no new connections are taken")
-        sockets = self._until(end, maybeDeferred(self.sockets, self.seconds), "sockets")
+        sockets = self._until(end, maybeDeferred(self.sockets, seconds), "sockets")
         requests = self._until(end, maybeDeferred(self.idle), "requests")
         self.close_idle()
         await requests

@@ -30,7 +30,7 @@ class Party:
             idle=lambda: self.requests,
             close_idle=lambda: self.did.append("idle"),
             connections=lambda: self.left,
-            seconds=seconds,
+            seconds=lambda: seconds,
             clock=self.clock,
         )
 
