@@ -94,11 +94,11 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
 
     port = await place.open_port(settings, front.site)
     drain = Drain(
-        refuse=front.refuse,
+        last_call=front.last_call,
+        shut=front.shut,
         port=port,
         sockets=front.sockets.drain,
         idle=front.dispatch.idle,
-        close_idle=front.site.drain,
         connections=lambda: len(front.site.channels),
         seconds=lambda: place.patience(http.drain),
         clock=reactor,
