@@ -92,7 +92,7 @@ class Limits(NamedTuple):
     idle_time: float = 60.0
     """For the first byte of the next request after an answer."""
     last_call: float = 0.5
-    """The same once the server stops: who is about to ask on a kept connection is still answered."""
+    """The same once the server stops: who is just about to ask is still answered."""
     linger_time: float = 2.0
     """For a refused peer to read its answer and hang up."""
     connections_per_address: int = 4_096

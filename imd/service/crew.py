@@ -80,11 +80,10 @@ class Crew(ProcessMonitor):
         reactor: Any,
         launch: Launch,
         port: int,
-        heard: Told,
         output: Callable[[bytes], object] | None = None,
     ) -> None:
         super().__init__(Spawner(reactor, port, self._attend))  # type: ignore[arg-type]
-        self._launch, self._heard, self._output = launch, heard, output
+        self._launch, self._output = launch, output
         #: processes that live, by name
         self.links: dict[str, Link] = {}
         #: the present process of each worker, by its number
@@ -95,8 +94,9 @@ class Crew(ProcessMonitor):
         self._falls: Counter[str] = Counter()
         self._expected: dict[str, Deferred[None]] = {}
         self._leaving: dict[str, list[Deferred[None]]] = {}
-        #: called with each worker that begins or ceases to serve
-        self.changed: Callable[[Link], None] = lambda link: None
+        #: told what a worker says that is not the crew's own business, and each that has ended
+        self.heard: Told = lambda link, said: None
+        self.ended: Callable[[Link], None] = lambda link: None
 
     # ---- verbs
 
@@ -170,7 +170,6 @@ class Crew(ProcessMonitor):
         link = self.links.get(name)
         if link is not None:
             link.leave()
-            self.changed(link)
 
     def removeProcess(self, name: str) -> None:
         """Ask it to drain and end, and start it no more."""
@@ -198,11 +197,10 @@ class Crew(ProcessMonitor):
             expected = self._expected.pop(link.name, None)
             if expected is not None:
                 expected.callback(None)
-            self.changed(link)
         elif said["say"] == "failed":
             link.lines = [str(line) for line in said["lines"]]
         else:
-            self._heard(link, said)
+            self.heard(link, said)
 
     def _monitoredProcessExited(self, name: str, reason: Failure | None = None) -> None:
         """A process has ended: ProcessMonitor's only door for that."""
@@ -217,7 +215,7 @@ class Crew(ProcessMonitor):
             expected.errback(NotServing(link.lines or [how]))
         for gone in self._leaving.pop(name, []):
             gone.callback(None)
-        self.changed(link)
+        self.ended(link)
 
     def _tell_end(self, link: Link, reason: Failure | None, lived: float) -> None:
         name, restart = link.name, self.restart.get(link.name)

@@ -1,8 +1,8 @@
 """A farewell that loses nobody: what is in flight is answered, sockets come back elsewhere.
 
 Page 4.6: stop accepting, close sockets with 4503 spread over ``http.drain``, answer what is in
-flight or was about to be asked, then say no to new work. :mod:`imd.service.wiring` makes it the first step of a stop. It refuses to know
-what a socket or a request is about.
+flight or was about to be asked, then say no to new work. :mod:`imd.service.wiring` makes it the
+first step of a stop. It refuses to know what a socket or a request is about.
 """
 
 from __future__ import annotations

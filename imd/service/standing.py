@@ -8,8 +8,8 @@ takes its port from a :class:`Place`. It refuses to know what is served.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
@@ -41,6 +41,16 @@ class Standing(Protocol):
         """Seconds after which a stop that is still not done is cut off."""
 
 
+class Gathered(NamedTuple):
+    """One kind of figures of all processes: each with its number, None for the only one."""
+
+    found: Sequence[tuple[int | None, Any]]
+    #: metric families of processes that have ended
+    past: Sequence[Any] = ()
+    #: how many workers serve, how many should, how often one was started again
+    crew: Mapping[str, int] | None = None
+
+
 class Place(Protocol):
     """Where a serving process gets its port from, and who waits for it to be ready."""
 
@@ -53,6 +63,12 @@ class Place(Protocol):
     def patience(self, drain: float) -> float:
         """Seconds that a drain may take, at most ``drain``."""
 
+    def share(self, figures: Mapping[str, Callable[[], Any]]) -> None:
+        """What this process tells of itself, by kind: plain values that JSON can carry."""
+
+    async def gather(self, kind: str) -> Gathered:
+        """What all processes of the server tell; Unavailable when they cannot be asked."""
+
 
 class Alone:
     """The one process of a server: a standing and its own place."""
@@ -61,6 +77,7 @@ class Alone:
 
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._drain, self._reactor = settings.http.drain, reactor
+        self._figures: Mapping[str, Callable[[], Any]] = {}
 
     async def serve(self, settings: Settings, reactor: Any, steps: Steps) -> None:
         """All of :func:`imd.service.wiring.serve`."""
@@ -93,3 +110,11 @@ class Alone:
     def patience(self, drain: float) -> float:
         """The whole of it."""
         return drain
+
+    def share(self, figures: Mapping[str, Callable[[], Any]]) -> None:
+        """Nobody else asks for them."""
+        self._figures = figures
+
+    async def gather(self, kind: str) -> Gathered:
+        """Its own, which are all."""
+        return Gathered([(None, self._figures[kind]())])

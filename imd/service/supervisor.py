@@ -16,11 +16,10 @@ from twisted.logger import Logger
 
 from imd.config import Settings
 from imd.service import leaving
-from imd.service.announcing import AT_ONCE, announce, watch
+from imd.service.announcing import AT_ONCE, announce, repeat, watch
 from imd.service.crew import Crew, NotServing
+from imd.service.gathering import LOOK, Gathering
 from imd.service.launching import Launch
-from imd.service.lines import Said
-from imd.service.link import Link
 from imd.service.listening import CannotServe, open_shared
 from imd.service.notify import Systemd
 from imd.service.ordered import Steps
@@ -64,7 +63,9 @@ class Supervisor:
         trusted = settings.auth.mode == "trusted"
         port = open_shared(settings.http, loopback_only=trusted)
         output = None if self._output is None else self._print
-        crew = Crew(reactor, self._launch, port.fileno(), self._heard, output)
+        crew = Crew(reactor, self._launch, port.fileno(), output)
+        gathering = Gathering(crew, self._count, reactor)
+        crew.heard, crew.ended = gathering.heard, gathering.ended
         crew.killTime = settings.http.drain + _KILL  # type: ignore[assignment]
         crew.startService()
         # The crew kills who is late; what the drain may be by then, a roll decides.
@@ -75,6 +76,7 @@ class Supervisor:
         systemd = Systemd(os.environ)
         self._rolling = Rolling(crew, self._count, lambda: self._prepare(crew), systemd)
         steps.add("roll", self._rolling.stop, AT_ONCE)
+        repeat(steps, reactor, "looking at the workers", LOOK, gathering.look)
         announce(settings, port.getsockname()[1])
         watch(steps, reactor, systemd)
 
@@ -115,9 +117,6 @@ class Supervisor:
         # Workers of before and of now may have to be waited for.
         crew.killTime = max(settings.http.drain, before.http.drain) + _KILL  # type: ignore[assignment]
         self._settings = settings
-
-    def _heard(self, link: Link, said: Said) -> None:
-        """A worker says something."""
 
     def _print(self, line: bytes) -> None:
         assert self._output is not None

@@ -32,7 +32,7 @@ from imd.service.credentials import (
 )
 from imd.service.demo import tell_demo
 from imd.service.drain import GRACE, Drain
-from imd.service.figures import TICK, Figures
+from imd.service.figures import FIGURES, TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
 from imd.service.listening import CannotServe
@@ -40,6 +40,7 @@ from imd.service.metrics import Metrics, Sources
 from imd.service.ordered import Steps
 from imd.service.secret import signing_secret
 from imd.service.standing import Place
+from imd.service.sums import METRICS, told
 from imd.service.tokens import Tokens
 from imd.storage.store import Store, open_store
 
@@ -88,7 +89,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    front = watched_front(settings, reactor, steps, house, admission, store, courier)
+    front = watched_front(settings, reactor, steps, place, house, admission, store, courier)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
 
@@ -187,6 +188,7 @@ def watched_front(
     settings: Settings,
     reactor: Any,
     steps: Steps,
+    place: Place,
     house: House,
     admission: Admission,
     store: Store,
@@ -194,22 +196,27 @@ def watched_front(
 ) -> Front:
     """The site, with everything measured that it shows."""
     metrics = Metrics()
-    watching = watching_of(settings, reactor, house, metrics)
+    watching = watching_of(settings, reactor, place, house, metrics)
     checks = {"database": answers(store.ping)}
     front = build_front(settings, reactor, house, admission, checks, watching)
     measure(metrics, store, courier, front)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
+    figures = watching.figures
+    place.share({METRICS: lambda: told(metrics.registry.collect()), FIGURES: figures.look})
     return front
 
 
-def watching_of(settings: Settings, reactor: Any, house: House, metrics: Metrics) -> Watching:
+def watching_of(
+    settings: Settings, reactor: Any, place: Place, house: House, metrics: Metrics
+) -> Watching:
     """What the console shows; it makes demo data only where everybody is believed, in dev."""
 
     def make() -> Awaitable[dict[str, Any]]:
         return tell_demo(house)
 
     playing = settings.profile == "dev" and settings.auth.mode == "trusted"
-    return Watching(metrics, Figures(metrics, reactor), make if playing else None)
+    figures = Figures(metrics, reactor)
+    return Watching(metrics, figures, place.gather, make if playing else None)
 
 
 def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as GivenUp
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
@@ -20,16 +23,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imd.config import Settings
+from imd.domain.errors import Unavailable
 from imd.service import leaving
 from imd.service.announcing import AT_ONCE
 from imd.service.lines import PORT_DESCRIPTOR, REPORT_DESCRIPTOR, Lines, Said, line_of
 from imd.service.listening import CannotServe, adopt_port, is_listening
 from imd.service.ordered import Steps
+from imd.service.standing import Gathered
 
 #: seconds after the drain at which a worker ends in any case: before its supervisor kills it
 LAST_RESORT: Final = 4.3
 #: the same without a supervisor, and what of it a drain may take (page 4.6 allows 5)
 ORPHAN_LAST_RESORT, ORPHAN_DRAIN = 4.5, 1.0
+#: seconds in which the supervisor must have asked all others
+PATIENCE: Final = 2.0
 
 
 class Line(Protocol):
@@ -45,18 +52,20 @@ class Line(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cut()
 
-    def let_go(self) -> None:
-        """From now on it may end without meaning anything."""
-        self._cut = _nothing
+    def let_go(self) -> Deferred[None]:
+        """End it, which means nothing now; fires when everything has been written."""
+        ended: Deferred[None] = Deferred()
+        self._cut = partial(ended.callback, None)
+        if self.transport is None or self.transport.disconnected:  # type: ignore[attr-defined]
+            ended.callback(None)
+        else:
+            self.transport.loseConnection()
+        return ended
 
     def tell(self, say: str, **more: Any) -> None:
         """Say something to the supervisor; nothing when it is gone."""
         if self.transport is not None:
             self.transport.write(line_of(say, **more))
-
-
-def _nothing() -> None:
-    """It is over anyway."""
 
 
 class Worker:
@@ -69,13 +78,16 @@ class Worker:
         self._orphaned = False
         self._line = Line(self._heard, self._cut_off)
         self._failed: list[str] = []
+        self._figures: Mapping[str, Callable[[], Any]] = {}
+        self._wanted: dict[int, Deferred[Said]] = {}
+        self._asked = 0
 
     async def serve(self, settings: Settings, reactor: Any, steps: Steps) -> None:
         """All of :func:`imd.service.wiring.serve`, with a line to the supervisor."""
         if not is_listening(PORT_DESCRIPTOR):
             raise CannotServe("--worker is the supervisor's own option: use --workers")
         StandardIO(self._line, 0, REPORT_DESCRIPTOR, reactor)  # type: ignore[call-arg]
-        steps.add("line", self._line.let_go, AT_ONCE)
+        steps.add("line", self._part, AT_ONCE)
         from imd.service.wiring import serve
 
         await serve(settings, reactor, steps, self)
@@ -109,8 +121,39 @@ class Worker:
         """Little when the supervisor is gone."""
         return min(drain, ORPHAN_DRAIN) if self._orphaned else drain
 
+    def share(self, figures: Mapping[str, Callable[[], Any]]) -> None:
+        """What the supervisor may ask for."""
+        self._figures = figures
+
+    async def gather(self, kind: str) -> Gathered:
+        """The supervisor asks all; Unavailable when it does not answer in time."""
+        ask = self._asked = self._asked + 1
+        told: Deferred[Said] = Deferred()
+        self._wanted[ask] = told
+        self._line.tell("want", ask=ask, kind=kind)
+        told.addTimeout(PATIENCE, self._reactor)
+        try:
+            said = await told
+        except GivenUp:
+            raise Unavailable("The other workers cannot be asked at the moment.") from None
+        finally:
+            del self._wanted[ask]
+        return Gathered(said["found"], said["past"], said["crew"])
+
     def _heard(self, said: Said) -> None:
-        """The supervisor says something."""
+        if said["say"] == "tell":
+            self._tell_figures(said["kind"], said["ask"])
+        elif said["say"] == "told" and said["ask"] in self._wanted:
+            self._wanted[said["ask"]].callback(said)
+
+    def _tell_figures(self, kind: str, ask: int = 0) -> None:
+        if kind in self._figures:
+            self._line.tell("figures", ask=ask, kind=kind, found=self._figures[kind]())
+
+    async def _part(self) -> None:
+        """Leave behind what was counted, for the sums of the others."""
+        self._tell_figures("metrics")
+        await self._line.let_go()
 
     def _cut_off(self) -> None:
         self._orphaned = True
