@@ -32,11 +32,11 @@ $(VENV)/.venv-stamp:
 	@touch $@
 
 $(VENV)/.run-stamp: setup.cfg pyproject.toml | $(VENV)/.venv-stamp
-	@$(PIP) --editable '.[postgres]'
+	@$(PIP) --editable '.[postgres,redis]'
 	@touch $@
 
 $(VENV)/.test-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
-	@$(PIP) --editable '.[postgres,test]'
+	@$(PIP) --editable '.[postgres,redis,test]'
 	@touch $@
 
 setup: $(VENV)/.test-stamp

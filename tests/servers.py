@@ -43,7 +43,7 @@ _SIGNALS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 #: Reads the server's pid line by line; when the pipe closes, the test run is gone, however it
 #: died: stop the server and remove its folder. $1 is the folder.
-_WATCH: Final = """
+WATCH: Final = """
 pid=
 while read -r line; do pid=$line; done
 if [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null; then
@@ -256,7 +256,7 @@ class PostgresServer:
             for path in (folder, folder / "log", folder / "s"):
                 shutil.chown(path, self._user, group_of(self._user))
         self._watcher = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "imd-pg-watch", folder],
+            ["/bin/sh", "-c", WATCH, "imd-pg-watch", folder],
             stdin=subprocess.PIPE,
             cwd="/",
             start_new_session=True,

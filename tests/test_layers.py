@@ -58,6 +58,7 @@ DOORS = {
 NARROW_DOORS = {
     "imd/storage/migrate.py": {"alembic", "sqlalchemy"},
     "imd/storage/migrations/": {"alembic", "sqlalchemy"},
+    "imd/delivery/redis_line.py": {"txredisapi"},
 }
 
 #: modules of the standard library that count as a door, and the rooms that have it

@@ -128,6 +128,13 @@ class SessionStore(Protocol):
     def unread(self, user_id: str, only: Collection[str] | None = None) -> dict[str, int]:
         """Unread by session, only where there is any."""
 
+    def beyond(self, known: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """``(session_id, last_seq)`` of those sessions whose log goes beyond the given seq."""
+
+    def spoken_since(self, user_ids: Collection[str], since: int) -> list[tuple[str, int]]:
+        """``(session_id, seq)`` of the last counted message where it came after ``since`` (ms),
+        in sessions of these users."""
+
 
 class ParticipantStore(Protocol):
     def get(self, session_id: str, user_id: str) -> Membership | None: ...
@@ -158,6 +165,12 @@ class ParticipantStore(Protocol):
         self, session_ids: Collection[str], user_ids: Collection[str]
     ) -> builtins.list[tuple[str, str, int]]:
         """``(session_id, user_id, read_counted)`` for each of these users' memberships there."""
+
+    def read_seqs(self, pairs: Sequence[tuple[str, str]]) -> builtins.list[tuple[str, str, int]]:
+        """``(session_id, user_id, read_seq)`` for those of the pairs that are memberships."""
+
+    def strangers(self, pairs: Sequence[tuple[str, str]]) -> builtins.list[tuple[str, str]]:
+        """Those pairs ``(session_id, user_id)`` of which the user is no member (any more)."""
 
 
 class UserStore(Protocol):
@@ -191,7 +204,10 @@ class MessageStore(Protocol):
     def page(self, query: MessageQuery) -> list[Message]: ...
 
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
-        """Messages after the given seq of each session, oldest first, at most ``most`` each."""
+        """The ``most`` messages after the given seq of each session, oldest first.
+
+        With each the topic that it answered, as that is now.
+        """
 
     def edit(self, message: Message) -> None:
         """Store the content and version of a changed card."""

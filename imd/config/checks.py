@@ -29,6 +29,9 @@ _SAMPLES: Final = (
 #: The same, too short to look for inside random letters: whole words only.
 _SAMPLE_WORDS: Final = frozenset({"asdf", "demo", "key", "test", "tests", "todo", "xxx", "your"})
 _FEWEST_CHARACTERS: Final = 8
+_BUS_ALLOWED: Final = (
+    "allowed: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// (TLS), or unix:///PATH[?db=DB]"
+)
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,A-Z]*")
 
 #: the key and what is wrong with it
@@ -44,6 +47,7 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_http(settings),
         *_auth(settings),
         *_database(settings),
+        *_bus(settings),
         *_messages(settings),
         *_websocket(settings),
     )
@@ -196,6 +200,35 @@ def _database(settings: Settings) -> Iterator[Problem]:
         yield "database.url", f"is of another kind; {allowed}"
     elif not parts.path.strip("/") and "dbname=" not in parts.query:
         yield "database.url", f"names no database; {allowed}"
+
+
+def _bus(settings: Settings) -> Iterator[Problem]:
+    bus = settings.bus
+    if not bus.url:
+        if bus.password is not None:
+            yield "bus.password", "opens nothing: there is no bus.url"
+        return
+    try:
+        parts = urlsplit(bus.url)
+        _ = parts.port
+    except ValueError:
+        yield "bus.url", f"is no URL; {_BUS_ALLOWED}"
+        return
+    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in bus.url:
+        yield "bus.url", f"is of another kind; {_BUS_ALLOWED}"
+    elif parts.fragment:
+        yield "bus.url", f"holds '#' (in a password it is written %23); {_BUS_ALLOWED}"
+    elif parts.scheme == "unix":
+        if parts.hostname or not parts.path.strip("/"):
+            yield "bus.url", f"names no socket; {_BUS_ALLOWED}"
+        elif parts.query and not re.fullmatch(r"db=\d{1,4}", parts.query):
+            yield "bus.url", f"has unknown parts after '?'; {_BUS_ALLOWED}"
+    elif not parts.hostname:
+        yield "bus.url", f"names no host; {_BUS_ALLOWED}"
+    elif parts.query:
+        yield "bus.url", f"has unknown parts after '?'; {_BUS_ALLOWED}"
+    elif not re.fullmatch(r"/?\d{0,4}", parts.path):
+        yield "bus.url", f"names a database that is no number; {_BUS_ALLOWED}"
 
 
 def _messages(settings: Settings) -> Iterator[Problem]:

@@ -102,10 +102,20 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the processes of one server hear of each other (page 4.3)."""
+    """How processes that share a database hear of each other (page 4.3)."""
 
-    #: empty: this is the only process
-    url: _Text = ""
+    #: Redis; empty: this is the only process
+    url: Annotated[
+        str,
+        Meta(
+            description="empty (one process), redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], the same"
+            " with rediss:// (TLS), or unix:///PATH[?db=DB]"
+        ),
+    ] = ""
+    #: the password, when it does not stand in the URL
+    password: Annotated[str | None, Meta(description="a string")] = None
+    #: seconds between two looks into the database for what hints did not tell
+    sweep: Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds, 0.1 to 60")] = 2.0
 
 
 class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,9 +216,9 @@ PROFILE_DEFAULTS: Final[dict[str, dict[str, object]]] = {
 }
 
 #: keys whose value is never shown
-SECRETS: Final = frozenset({"auth.secret"})
+SECRETS: Final = frozenset({"auth.secret", "bus.password"})
 #: keys that may be given as KEY_file, the path of a file that holds the value
-FROM_FILE: Final = frozenset({"auth.secret", "auth.public_key"})
+FROM_FILE: Final = frozenset({"auth.secret", "auth.public_key", "bus.password"})
 #: keys that hold the path of a file
 PATHS: Final = frozenset({"http.tls_cert", "http.tls_key"})
 

@@ -40,7 +40,7 @@ def shown(key: str, value: object) -> str:
     # A private key, put where the public one belongs, must not be shown either.
     if key in SECRETS or key == "auth.public_key":
         return MASK
-    if key == "database.url" and isinstance(value, str):
+    if key in ("database.url", "bus.url") and isinstance(value, str):
         value = mask_url(value)
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
@@ -64,7 +64,8 @@ def hidden(settings: Settings) -> dict[str, object]:
             if f"{section}.{name}" in SECRETS and value is not None:
                 values[name] = MASK
         answer[section] = values
-    database = answer["database"]
-    assert isinstance(database, dict)
-    database["url"] = mask_url(settings.database.url)
+    for section, url in (("database", settings.database.url), ("bus", settings.bus.url)):
+        values = answer[section]
+        assert isinstance(values, dict)
+        values["url"] = mask_url(url)
     return answer

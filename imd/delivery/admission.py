@@ -20,7 +20,6 @@ class Admission:
 
     def __init__(self, registry: Registry, feeds: Feeds, badges: Badges) -> None:
         self._registry, self._feeds, self._badges = registry, feeds, badges
-        self._inside: dict[Link, str] = {}
         self._expected: dict[Link, str] = {}
         self._admitted: set[Link] = set()
 
@@ -49,19 +48,19 @@ class Admission:
 
     def depart(self, link: Link) -> None:
         """It moves: nothing of the session where it was arrives any more."""
-        session_id = self._inside.get(link)
+        session_id = self._registry.session_of(link)
         if session_id is not None and session_id != self._expected.get(link):
             self._quit(link, session_id)
-            del self._inside[link]
+            self._registry.place(link, None)
 
     def settle(self, link: Link, after: int) -> None:
         """Its result, which reached up to seq ``after``, has been written: live goes on there."""
         session_id = self._expected.pop(link, None)
         if session_id is None or link not in self._admitted:
             return
-        if link not in self._inside and not self._is_seated(link):
+        if not self._is_seated(link):
             self._registry.seat(link)
-        self._inside[link] = session_id
+        self._registry.place(link, session_id)
         feed = self._feeds.open(session_id)
         feed.settle(link, after)
         self._feeds.mend(feed)
@@ -73,7 +72,8 @@ class Admission:
 
     def leave(self, link: Link) -> None:
         """The link is closing or gone; nothing reaches it any more."""
-        for session_id in {self._inside.pop(link, None), self._expected.pop(link, None)} - {None}:
+        places = {self._registry.session_of(link), self._expected.pop(link, None)}
+        for session_id in places - {None}:
             assert session_id is not None
             self._quit(link, session_id)
         if link in self._admitted:

@@ -1,9 +1,9 @@
-"""Tells this process's sockets what has been committed (pages 3.3 and 4.3).
+"""Tells sockets what has been committed: those here at once, others by hints (pages 3.3 and 4.3).
 
 Actions and the writer call it through :class:`imd.actions.ports.Courier`, after the commit and
 only then. It never blocks and never fails: what needs the database is asked later and tried again.
-It knows no WebSocket, no membership of inside links (they were checked when they came in), and
-nothing of other processes, save that one may give a :meth:`Courier.hint`.
+What other processes commit comes to the same feeds and notices by :mod:`imd.delivery.hearing`. It
+knows no WebSocket, and no membership of inside links (they were checked when they came in).
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from twisted.logger import Logger
 
 from imd.actions.ports import Committed, Database
 from imd.delivery.badges import Badges
+from imd.delivery.bus import Bus, MemoryBus, Street
 from imd.delivery.feeds import Feeds
 from imd.delivery.notices import Event, Notices
 from imd.delivery.registry import Registry
 from imd.domain.message import Message
-from imd.domain.message_types import counts
 from imd.domain.participant import Marked
 from imd.domain.session import Session
 from imd.domain.topic import Topic
+from imd.wire import hints
 from imd.wire.closing import Close
 from imd.wire.codec import encode
 from imd.wire.frames import notification, text_frame
@@ -32,17 +33,24 @@ TYPING_PAUSE = 3000
 
 
 class Courier:
-    """Implements :class:`imd.actions.ports.Courier` for one process.
+    """Implements :class:`imd.actions.ports.Courier`.
 
-    ``now`` gives ms; ``reactor`` times the patience with holes and the pauses of badges.
+    ``now`` gives ms; ``reactor`` times the patience with holes and the pauses of badges; ``bus``
+    leads to the other processes; without one there are none.
     """
 
     log = Logger()
 
     def __init__(
-        self, db: Database, registry: Registry, reactor: IReactorTime, now: Callable[[], int]
+        self,
+        db: Database,
+        registry: Registry,
+        reactor: IReactorTime,
+        now: Callable[[], int],
+        bus: Bus | None = None,
     ) -> None:
         self.registry, self._now = registry, now
+        self._bus = bus or MemoryBus(Street(), reactor, epoch=db.epoch, origin="alone", now=now)
         #: messages that this process stored, and how often one was written to an inside socket
         self.stored = self.delivered = 0
         self.feeds = Feeds(db, reactor, self._broadcast)
@@ -60,12 +68,10 @@ class Courier:
         self.notices.go()
 
     def _commit(self, entry: Committed) -> None:
-        message = entry.message
+        session_id, seq = entry.message.session_id, entry.message.seq
         self.feeds.offer(entry)
-        if counts(message.type):
-            self.notices.add(Event(message.session_id, entry))
-        if entry.answered is not None:
-            self.notices.add(Event(message.session_id, frame=_frame("topic", entry.answered)))
+        self.notices.stored(entry)
+        self._bus.tell(hints.Stored(session_id, seq, seq))
 
     def _broadcast(self, entry: Committed) -> None:
         """Count it; and after its place in the stream, the topic that the message answered."""
@@ -78,57 +84,76 @@ class Courier:
 
     def updated(self, message: Message) -> None:
         """A card was changed or a message recalled."""
-        self._tell(message.session_id, _frame("update", message))
+        self.show_update(message)
+        self._bus.tell(hints.Updated(message.session_id, message.id))
 
     def session_changed(self, session: Session) -> None:
         """Name, members or status changed: to inside sockets and members' outer ones."""
-        self._tell_all(session.id, _frame("session", session))
+        self.show_session(session)
+        self._bus.tell(hints.SessionChanged(session.id))
 
     def topic_changed(self, topic: Topic) -> None:
         """A topic started or ended: to inside sockets and members' outer ones."""
-        self._tell_all(topic.session_id, _frame("topic", topic))
+        self.show_topic(topic)
+        self._bus.tell(hints.TopicChanged(topic.session_id, topic.id))
 
     def marked(self, marked: Marked) -> None:
         """A member read on: its badge changes, and the others see how far."""
-        if not marked.moved:
-            return
-        params = {
-            "session_id": marked.session_id,
-            "user_id": marked.user_id,
-            "read_seq": marked.read_seq,
-        }
-        self._tell(marked.session_id, _frame("read", params))
-        self.badges.stale(marked.user_id)
+        if marked.moved:
+            self.show_read(marked.session_id, marked.user_id, marked.read_seq)
+            self._bus.tell(hints.Read(marked.session_id, marked.user_id))
 
     def typing(self, session_id: str, user_id: str, origin: object) -> None:
         """Relay to the other inside sockets, at most once in 3 s a user; never stored."""
-        feed = self.feeds.get(session_id)
-        if feed is None:
-            return
-        now = self._now()
-        if now - feed.typed.get(user_id, now - TYPING_PAUSE) < TYPING_PAUSE:
-            return
-        feed.typed[user_id] = now
-        feed.tell(_frame("typing", {"session_id": session_id, "user_id": user_id}), origin)
+        if self.show_typing(session_id, user_id, origin):
+            self._bus.tell(hints.Typing(session_id, user_id))
 
     def expelled(self, session_id: str, user_ids: Collection[str]) -> None:
         """These are no members any more: their links in the session end with 4403 at once."""
-        feed = self.feeds.get(session_id)
-        for link in feed.links(set(user_ids)) if feed is not None else ():
-            assert feed is not None
-            feed.leave(link)
-            link.end(Close.NOT_A_MEMBER)
+        self.feeds.expel(session_id, set(user_ids))
         for user_id in user_ids:
             self.badges.stale(user_id)
+            self._bus.tell(hints.Expelled(session_id, user_id))
 
     def revoked(self, fingerprint: str) -> None:
         """The token is refused from now on: its links end with 4403."""
+        self.cut(fingerprint)
+        self._bus.tell(hints.Revoked())
+
+    # ---- to the sockets of this process alone
+
+    def show_update(self, message: Message) -> None:
+        self._tell(message.session_id, _frame("update", message))
+
+    def show_session(self, session: Session) -> None:
+        self._tell_all(session.id, _frame("session", session))
+
+    def show_topic(self, topic: Topic) -> None:
+        self._tell_all(topic.session_id, _frame("topic", topic))
+
+    def show_read(self, session_id: str, user_id: str, read_seq: int) -> None:
+        params = {"session_id": session_id, "user_id": user_id, "read_seq": read_seq}
+        self._tell(session_id, _frame("read", params))
+        self.badges.stale(user_id)
+
+    def show_typing(
+        self, session_id: str, user_id: str, origin: object = None, pause: int = TYPING_PAUSE
+    ) -> bool:
+        """False when this user's typing was shown less than ``pause`` ms ago, or to nobody."""
+        feed = self.feeds.get(session_id)
+        if feed is None:
+            return False
+        now = self._now()
+        if now - feed.typed.get(user_id, now - pause) < pause:
+            return False
+        feed.typed[user_id] = now
+        feed.tell(_frame("typing", {"session_id": session_id, "user_id": user_id}), origin)
+        return True
+
+    def cut(self, fingerprint: str) -> None:
+        """End the links of a token that the store calls revoked."""
         for link in self.registry.of_token(fingerprint):
             link.end(Close.NOT_A_MEMBER)
-
-    def hint(self, session_id: str, seq: int) -> None:
-        """Another process says that the session goes up to ``seq``; false hints do no harm."""
-        self.feeds.hint(session_id, seq)
 
     def stop(self) -> None:
         """No more timers and queries."""

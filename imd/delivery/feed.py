@@ -62,6 +62,11 @@ class Feed:
         """How many links get what is broadcast now."""
         return len(self._live)
 
+    @property
+    def settled(self) -> list[Link]:
+        """Those whose membership was found before now; a joining one's may be read just now."""
+        return [*self._live, *self._ahead]
+
     def links(self, user_ids: Collection[str]) -> list[Link]:
         """All links of these users, joining ones too."""
         everyone = {**self._live, **self._ahead, **self._joining}

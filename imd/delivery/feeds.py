@@ -2,12 +2,14 @@
 
 The courier offers what was committed, admission opens feeds, a bus gives hints. A hole that is not
 filled within :data:`PATIENCE` is read from the database, many sessions in one query, so that a
-lost call or hint never stalls a stream (page 4.3). It knows nothing of outer sockets.
+lost call or hint never stalls a stream (page 4.3). A sweep asks whether the sessions went on, and
+whether who is inside is still a member. It knows nothing of outer sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,13 +18,43 @@ from twisted.python.failure import Failure
 
 from imd.actions.ports import Committed, Database, Transaction
 from imd.delivery.feed import Feed
+from imd.delivery.registry import Link
+from imd.wire.closing import Close
 
 #: seconds that a missing message may be late before it is read
 PATIENCE = 0.1
 #: seconds after a read that failed or brought nothing
 RETRY = 1.0
-#: messages read for one session at a time
-MOST = 200
+#: messages read for one session at a time, and sessions in one read
+MOST, MOST_READ = 200, 200
+#: sessions in one query of a sweep
+MOST_SWEPT = 1000
+
+Pairs = list[tuple[str, str]]
+
+
+class Seats:
+    """Who stood inside some sessions, and how far these were known, when a read began.
+
+    Links that come in later were let in by a later read, so this one says nothing about them.
+    """
+
+    __slots__ = ("_feeds", "_links", "known")
+
+    def __init__(self, feeds: Iterable[Feed]) -> None:
+        self._feeds = {feed.session_id: feed for feed in feeds}
+        self.known = [(feed.session_id, feed.known) for feed in self._feeds.values()]
+        self._links: dict[tuple[str, str], list[Link]] = {}
+        for feed in self._feeds.values():
+            for link in feed.settled:
+                self._links.setdefault((feed.session_id, link.user_id), []).append(link)
+
+    @property
+    def pairs(self) -> Pairs:
+        return list(self._links)
+
+    def of(self, pair: tuple[str, str]) -> tuple[Feed, list[Link]]:
+        return self._feeds[pair[0]], self._links[pair]
 
 
 class Feeds:
@@ -38,6 +70,8 @@ class Feeds:
         self._due: dict[str, float] = {}
         self._timer: IDelayedCall | None = None
         self._reading: Deferred[None] | None = None
+        #: links that a sweep ended, as their users are no members any more
+        self.expelled = 0
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -68,11 +102,56 @@ class Feeds:
         return True
 
     def hint(self, session_id: str, seq: int) -> None:
-        """Another process stored up to ``seq``: read what is missing, without waiting for more."""
+        """Somebody says that the session goes up to ``seq``; who lacks it reads at once."""
         feed = self._feeds.get(session_id)
         if feed is not None:
             feed.hint(seq)
             self.mend(feed, 0)
+
+    def expel(self, session_id: str, user_ids: Collection[str]) -> None:
+        """These are no members any more: their links in the session end with 4403 at once."""
+        feed = self._feeds.get(session_id)
+        if feed is not None:
+            self._end(feed, feed.links(user_ids))
+
+    def _end(self, feed: Feed, links: Iterable[Link]) -> None:
+        for link in links:
+            feed.leave(link)
+            link.end(Close.NOT_A_MEMBER)
+
+    def seats(self, session_ids: Iterable[str]) -> Seats:
+        """Who is inside these sessions at this moment, for a read that finds who may be."""
+        feeds = [self._feeds[name] for name in session_ids if name in self._feeds]
+        return Seats(feeds)
+
+    def keep(self, seats: Seats, strangers: Pairs) -> int:
+        """End the links of those who the read says are no members; how many there were."""
+        ended = 0
+        for pair in strangers:
+            feed, links = seats.of(pair)
+            links = [link for link in links if link in feed.settled]
+            self._end(feed, links)
+            ended += len(links)
+        return ended
+
+    async def sweep(self) -> tuple[int, int]:
+        """Look whether anything went by: how many sessions went on and links ended by it.
+
+        Whoever sweeps waits for it before the next; a failed read raises.
+        """
+        went_on, names = 0, iter(list(self._feeds))
+        before = self.expelled
+        while some := list(islice(names, MOST_SWEPT)):
+            seats = self.seats(some)
+            news, strangers = await self._db.read(_news, seats.known, seats.pairs)
+            self.expelled += self.keep(seats, strangers)
+            for session_id, seq in news:
+                feed = self._feeds.get(session_id)
+                if feed is not None and feed.position is not None and seq > feed.known:
+                    went_on += 1
+                    feed.hint(seq)
+                    self.mend(feed)  # patiently: it may be on its way to here
+        return went_on, self.expelled - before
 
     def mend(self, feed: Feed, patience: float = PATIENCE) -> None:
         """Have the feed's holes read, unless they fill by themselves before."""
@@ -81,7 +160,8 @@ class Feeds:
         due = self._reactor.seconds() + patience
         if due < self._due.get(feed.session_id, due + 1):
             self._due[feed.session_id] = due
-            self._schedule()
+            if self._timer is None or due < self._timer.getTime():
+                self._schedule()
 
     def stop(self) -> None:
         """No more reads."""
@@ -104,7 +184,8 @@ class Feeds:
         self._timer = None
         now = self._reactor.seconds()
         wanted = {}
-        for session_id in [name for name, due in self._due.items() if due <= now]:
+        ripe = [name for name, due in self._due.items() if due <= now]
+        for session_id in ripe[:MOST_READ]:
             del self._due[session_id]
             feed = self._feeds.get(session_id)
             after = feed.wanted() if feed is not None else None
@@ -119,15 +200,17 @@ class Feeds:
     async def _read(self, wanted: dict[Feed, int]) -> None:
         believed = {feed: feed.known for feed in wanted}
         ranges = [(feed.session_id, after) for feed, after in wanted.items()]
+        seats = Seats(list(wanted))
         try:
-            entries = await self._db.read(_ranges, ranges)
+            entries, strangers = await self._db.read(_ranges, ranges, seats.pairs)
         except CancelledError:
             raise
         except Exception:
             self.log.failure(
                 "missing messages not read; sessions: {sessions}", sessions=len(wanted)
             )
-            entries = None
+            entries, strangers = None, []
+        self.keep(seats, strangers)
         found: dict[str, list[Committed]] = {feed.session_id: [] for feed in wanted}
         for entry in entries or ():
             found[entry.message.session_id].append(entry)
@@ -149,5 +232,14 @@ class Feeds:
             self.log.failure("mending of feeds failed", failure)
 
 
-def _ranges(tx: Transaction, wanted: Sequence[tuple[str, int]]) -> list[Committed]:
-    return tx.messages.ranges(wanted, MOST)
+def _ranges(
+    tx: Transaction, wanted: Sequence[tuple[str, int]], pairs: Pairs
+) -> tuple[list[Committed] | None, Pairs]:
+    """In one snapshot, so that nobody gets what was said after it was shut out (I8)."""
+    return tx.messages.ranges(wanted, MOST), tx.participants.strangers(pairs)
+
+
+def _news(
+    tx: Transaction, known: Sequence[tuple[str, int]], pairs: Pairs
+) -> tuple[list[tuple[str, int]], Pairs]:
+    return tx.sessions.beyond(known), tx.participants.strangers(pairs)

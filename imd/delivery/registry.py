@@ -63,6 +63,10 @@ def _ignore(user_id: str, online: bool) -> None:
     """Nobody wants to know."""
 
 
+def unmoved(user_id: str) -> None:
+    """Nobody writes it down."""
+
+
 class Registry:
     """An *admitted* link counts against its user's limit and can be revoked; a *seated* one is
     present, and gets what outer sockets get.
@@ -75,11 +79,14 @@ class Registry:
         self, most_per_user: int = 20, watch: Callable[[str, bool], None] = _ignore
     ) -> None:
         self.most_per_user, self._watch = most_per_user, watch
+        #: told each user one of whose seated links came, entered another session or went
+        self.moved: Callable[[str], None] = unmoved
         self._admitted: dict[str, int] = {}
         # Tuples: a user has few links, and an idle one must be cheap.
         self._tokens: dict[str, tuple[Link, ...]] = {}
         self._users: dict[str, tuple[Link, ...]] = {}
         self._outer: dict[str, tuple[Link, ...]] = {}
+        self._sessions: dict[Link, str] = {}
         #: seated links by client type, for the metrics
         self.counts: Counter[ClientType] = Counter()
 
@@ -99,11 +106,25 @@ class Registry:
         if not link.client.inside:
             _put(self._outer, link.user_id, link)
         self.counts[link.client] += 1
+        self.moved(link.user_id)
         if first:
             self._watch(link.user_id, True)
 
+    def place(self, link: Link, session_id: str | None) -> None:
+        """The seated link is inside this session now, or on its way to another."""
+        if session_id is None:
+            self._sessions.pop(link, None)
+        else:
+            self._sessions[link] = session_id
+        self.moved(link.user_id)
+
+    def session_of(self, link: Link) -> str | None:
+        """The session that a link is inside."""
+        return self._sessions.get(link)
+
     def remove(self, link: Link) -> None:
         """Forget an admitted link, seated or not."""
+        self._sessions.pop(link, None)
         left = self._admitted[link.user_id] - 1
         if left:
             self._admitted[link.user_id] = left
@@ -115,6 +136,7 @@ class Registry:
             return
         _drop(self._outer, link.user_id, link)
         self.counts[link.client] -= 1
+        self.moved(link.user_id)
         if link.user_id not in self._users:
             self._watch(link.user_id, False)
 

@@ -47,8 +47,11 @@ class Health(Answer, frozen=True):
     version: str
 
 
-class Ready(Answer, frozen=True):
+class Ready(Answer, frozen=True, omit_defaults=True):
+    """``degraded`` names what does less than it should, though requests are answered."""
+
     status: Literal["ready"]
+    degraded: list[str] = []
 
 
 class NotReady(Answer, frozen=True):
@@ -74,12 +77,14 @@ class Pages:
         version: str,
         checks: Mapping[str, Check],
         documents: Mapping[str, bytes],
+        degraded: Callable[[], list[str]],
     ) -> None:
-        """``documents`` are further JSON texts by their whole paths."""
+        """``documents`` are further JSON texts by their whole paths; ``degraded`` names what is
+        away though the server does without."""
         self._dispatch = dispatch
         self._clock = clock
         self._version = version
-        self._checks = dict(checks)
+        self._checks, self._degraded = dict(checks), degraded
         self._documents = dict(documents)
         self.openapi = b""
 
@@ -114,7 +119,7 @@ class Pages:
             missing.append("draining")
         if missing:
             return Reply(503, NotReady("not_ready", missing), ((b"Retry-After", b"1"),))
-        return Reply(200, Ready("ready"))
+        return Reply(200, Ready("ready", self._degraded()))
 
     async def _passes(self, name: str) -> bool:
         async def ask() -> bool:

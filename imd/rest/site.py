@@ -115,6 +115,7 @@ def build_root(
     clock: IReactorTime,
     version: str,
     checks: Mapping[str, Check] | None = None,
+    degraded: Callable[[], list[str]] = list,
     documents: Mapping[str, bytes] | None = None,
     files: Mapping[str, File] | None = None,
     leaves: Mapping[bytes, IResource] | None = None,
@@ -123,13 +124,14 @@ def build_root(
 ) -> Root:
     """The root resource.
 
-    ``checks`` say by name whether the server is ready; ``documents`` are further JSON texts by
-    their paths (``/api/v2/asyncapi.json``), ``files`` are what else is served as it is (``/docs``).
-    ``leaves`` are resources for exactly ``/NAME`` (``ws``,
-    ``metrics``; ``b""`` for ``/`` itself), ``trees`` for ``/NAME`` and all below it (``sdk``).
+    ``checks`` say by name whether the server is ready, ``degraded`` what it does without at
+    present; ``documents`` are further JSON texts by their paths (``/api/v2/asyncapi.json``),
+    ``files`` are what else is served as it is (``/docs``). ``leaves`` are resources for exactly
+    ``/NAME`` (``ws``, ``metrics``; ``b""`` for ``/`` itself), ``trees`` for ``/NAME`` and all
+    below it (``sdk``).
     """
     leaves = dict(leaves or {})
-    pages = Pages(dispatch, clock, version, checks or {}, documents or {})
+    pages = Pages(dispatch, clock, version, checks or {}, documents or {}, degraded)
     told = Table([*routes, *pages.routes(index=b"" not in leaves)])
     pages.openapi = encode(document(told, version))
     table = Table([*told.routes, *file_routes(files or {})])

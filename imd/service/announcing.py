@@ -26,11 +26,12 @@ AT_ONCE: Final = 0.2
 
 def repeat(
     steps: Steps, reactor: Any, name: str, every: float, work: Callable[[], Awaitable[Any] | None]
-) -> None:
+) -> Steady:
     """Start a repeating call, and let it stop in its place."""
     steady = Steady(name, every, work, reactor)
     steady.start()
     steps.add(name, steady.stop, AT_ONCE)
+    return steady
 
 
 def announce(settings: Settings, port: int) -> None:

@@ -6,7 +6,7 @@ or frame means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -57,8 +57,10 @@ def build_front(
     admission: Admission,
     checks: Mapping[str, Check],
     watching: Watching,
+    degraded: Callable[[], list[str]],
 ) -> Front:
-    """The site of this process; ``checks`` say by name whether it is ready."""
+    """The site of this process; ``checks`` say by name whether it is ready, ``degraded`` what does
+    less than it should."""
     http, limits = settings.http, settings.limits
     dispatch = Dispatch(
         house,
@@ -86,6 +88,7 @@ def build_front(
         clock=reactor,
         version=__version__,
         checks=checks,
+        degraded=degraded,
         documents={f"{API}/asyncapi.json": asyncapi.encoded(__version__)},
         files={path: File(*found) for path, found in {**read_docs(), **read_sdk()}.items()},
         leaves={b"ws": sockets.resource, **mounted.leaves},

@@ -66,6 +66,17 @@ def _no_waits() -> tuple[int, float]:
     return 0, 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class BusSources:
+    """The numbers of a bus to other processes."""
+
+    up: Callable[[], bool]
+    sent: Callable[[], int]
+    received: Callable[[], int]
+    dropped: Callable[[], int]
+    swept: Callable[[], int]
+
+
 @dataclass(slots=True)
 class Sources:
     """Where the numbers of other rooms stand; each is read at the moment of a look."""
@@ -79,6 +90,8 @@ class Sources:
     writer_queue: Callable[[], int] = _nothing
     #: what waits to be pushed, by state; None where nothing is pushed
     outbox: Callable[[], Mapping[str, int]] | None = None
+    #: None where this is the only process
+    bus: BusSources | None = None
 
 
 class Totals(NamedTuple):
@@ -103,6 +116,7 @@ class Metrics(Collector):
         self.batches = Histogram(SIZES)
         self.commits = Histogram(SECONDS)
         self.lags = Histogram(SECONDS)
+        self.hint_lags = Histogram(SECONDS)
         #: seconds by which the reactor was late when it was last looked at
         self.lag = 0.0
         self.sources = Sources()
@@ -125,6 +139,10 @@ class Metrics(Collector):
         """A timer of the reactor came this much too late."""
         self.lag = seconds
         self.lags.add(seconds)
+
+    def hinted(self, seconds: float) -> None:
+        """A bundle of hints had been under way so long."""
+        self.hint_lags.add(seconds)
 
     def watch(self, sources: Sources) -> None:
         """From now on these are read."""
@@ -161,6 +179,7 @@ class Metrics(Collector):
         for outcome, number in sources.recoveries.items():
             recoveries.add_metric([outcome], number)
         yield recoveries
+        yield from self._bus_families()
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
@@ -174,6 +193,19 @@ class Metrics(Collector):
         for (route, status), histogram in self._requests.items():
             family.add_metric([route, str(status)], histogram.buckets(), histogram.sum)
         return family
+
+    def _bus_families(self) -> Iterator[Metric]:
+        bus = self.sources.bus
+        if bus is None:
+            return
+        yield GaugeMetricFamily("imd_bus_up", "Whether hints arrive", value=int(bus.up()))
+        yield _histogram(
+            "imd_hint_lag_seconds", "Bundles of hints from process to process", self.hint_lags
+        )
+        yield _counter("imd_hints_sent", "Hints that Redis took", bus.sent())
+        yield _counter("imd_hints_received", "Hints of other processes", bus.received())
+        yield _counter("imd_hints_dropped", "Hints lost, or not understood", bus.dropped())
+        yield _counter("imd_sweeps_found", "Sweeps that found what no hint had told", bus.swept())
 
     def _database_families(self) -> Iterator[Metric]:
         sources = self.sources

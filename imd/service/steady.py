@@ -35,13 +35,20 @@ class Steady:
         self.name, self._every, self._work, self._clock = name, every, work, clock
         self._call: IDelayedCall | None = None
         self._run: Deferred[None] | None = None
-        self._on = False
+        self._on = self._again = False
         self._failures = 0
 
     def start(self) -> None:
         """Run for the first time after ``every`` seconds."""
         self._on = True
         self._schedule()
+
+    def soon(self) -> None:
+        """Run now, or again as soon as the run under way has ended."""
+        if self._run is not None:
+            self._again = True
+        elif self._call is not None:
+            self._call.reset(0)
 
     def stop(self) -> Deferred[None]:
         """Run no more; a run under way is cancelled. Fires when it has ended."""
@@ -57,7 +64,8 @@ class Steady:
         return ended
 
     def _schedule(self) -> None:
-        self._call = self._clock.callLater(self._every, self._begin)
+        self._call = self._clock.callLater(0.0 if self._again else self._every, self._begin)
+        self._again = False
 
     def _begin(self) -> None:
         self._call = None

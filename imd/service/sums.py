@@ -66,7 +66,7 @@ class Together(Collector):
                 key = (sample, tuple(sorted(named.items())))
                 if name.startswith(_OWN):
                     values[key] = value
-                elif name.startswith(_WORST):
+                elif kind not in _SUMMED and name.startswith(_WORST):
                     values[key] = max(value, values.get(key, value))
                 else:
                     values[key] = values.get(key, 0.0) + value

@@ -16,7 +16,6 @@ from imd.config import Settings
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
 from imd.delivery.courier import Courier
-from imd.delivery.presence import LocalPresence
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.announcing import AT_ONCE, repeat
@@ -37,6 +36,7 @@ from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
 from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
+from imd.service.neighbours import Alone, neighbours_of
 from imd.service.ordered import Steps
 from imd.service.secret import signing_secret
 from imd.service.standing import Place
@@ -54,8 +54,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
 
     Raises CannotServe, SchemaError, StorageError or Unavailable when it cannot be.
     """
-    clock = SystemClock()
-    http, database = settings.http, settings.database
+    clock, http, database = SystemClock(), settings.http, settings.database
 
     def committed(entries: Sequence[Committed]) -> None:
         courier.committed(entries)
@@ -73,23 +72,27 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     await refuse_unsafe(settings, store)
 
     registry = Registry(settings.limits.sockets_per_user)
-    courier = Courier(store.database, registry, reactor, clock.now)
+    neighbours = neighbours_of(settings.bus, reactor, clock, store.database, registry)
+    courier = Courier(store.database, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
     admission = Admission(registry, courier.feeds, courier.badges)
 
-    credentials = await keep_door(settings, reactor, steps, store, courier)
+    credentials, look = await keep_door(settings, reactor, steps, store, courier)
+    await neighbours.join(steps, courier, look)
     house = House(
         db=store.database,
         writer=store.writer,
         courier=courier,
-        presence=LocalPresence(registry),
+        presence=neighbours.presence,
         doorkeeper=credentials,
         clock=clock,
         new_id=NewIds(clock, os.urandom),
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    front = watched_front(settings, reactor, steps, place, house, admission, store, courier)
+    front = watched_front(
+        settings, reactor, steps, place, house, admission, store, courier, neighbours
+    )
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
 
@@ -110,8 +113,11 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
 
 async def keep_door(
     settings: Settings, reactor: Any, steps: Steps, store: Store, courier: Courier
-) -> Credentials:
-    """Credentials that follow the store, and the store's old revocations forgotten."""
+) -> tuple[Credentials, Callable[[], None]]:
+    """Credentials that follow the store, and what makes them look into it at once.
+
+    The store's old revocations are forgotten.
+    """
     clock = SystemClock()
 
     def look() -> Awaitable[Snapshot]:
@@ -124,12 +130,12 @@ async def keep_door(
         tokens_of(settings, clock),
         look,
         trusted=settings.auth.mode == "trusted",
-        on_revoked=courier.revoked,
+        on_revoked=courier.cut,
     )
     await credentials.refresh()
-    repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
+    poll = repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
     repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
-    return credentials
+    return credentials, poll.soon
 
 
 # ---- the parts that settings decide
@@ -193,13 +199,15 @@ def watched_front(
     admission: Admission,
     store: Store,
     courier: Courier,
+    neighbours: Alone,
 ) -> Front:
     """The site, with everything measured that it shows."""
     metrics = Metrics()
     watching = watching_of(settings, reactor, place, house, metrics)
     checks = {"database": answers(store.ping)}
-    front = build_front(settings, reactor, house, admission, checks, watching)
+    front = build_front(settings, reactor, house, admission, checks, watching, neighbours.degraded)
     measure(metrics, store, courier, front)
+    neighbours.measure(metrics)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     figures = watching.figures
     place.share({METRICS: lambda: told(metrics.registry.collect()), FIGURES: figures.look})

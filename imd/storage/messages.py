@@ -14,9 +14,27 @@ from imd.actions.ports import Committed, MessageQuery
 from imd.domain.message import Message
 from imd.domain.message_types import UNCOUNTED_TYPES
 from imd.storage import rows
-from imd.storage.engine import Connection, marks
+from imd.storage.engine import Bulk, Connection, Row, marks
 
 _UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYPES)) + ")"
+
+_RANGES = Bulk(
+    "messages_ranges",
+    ("text", "bigint", "bigint"),
+    f"SELECT {rows.MESSAGE}, s.type, m.counted, {rows.TOPIC} FROM {{rows}}"
+    " JOIN messages m ON m.session_id = v.column1"
+    " AND m.seq > v.column2 AND m.seq <= v.column3"
+    " JOIN sessions s ON s.id = m.session_id"
+    " LEFT JOIN topics t ON t.id = m.topic_id AND t.reply_message_id = m.id"
+    " ORDER BY m.session_id, m.seq",
+)
+
+
+def _committed(row: Row) -> Committed:
+    """A row of _RANGES."""
+    width = rows.MESSAGE_WIDTH
+    answered = rows.topic(row[width + 2 :]) if row[width + 2] is not None else None
+    return Committed(rows.message(row), row[width], row[width + 1], answered)
 
 
 class Messages:
@@ -56,17 +74,13 @@ class Messages:
         return [rows.message(row) for row in self._db.rows(sql, [*params, query.limit])]
 
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
-        """Messages after the given seq of each session, oldest first, at most ``most`` each."""
-        found: list[Committed] = []
-        for session_id, seq in wanted:
-            sql = (
-                f"SELECT {rows.MESSAGE}, s.type, m.counted FROM messages m"
-                " JOIN sessions s ON s.id = m.session_id"
-                " WHERE m.session_id = %s AND m.seq > %s ORDER BY m.seq LIMIT %s"
-            )
-            for row in self._db.rows(sql, (session_id, seq, most)):
-                found.append(Committed(rows.message(row), row[-2], row[-1]))
-        return found
+        """The ``most`` messages after the given seq of each session, oldest first.
+
+        With each the topic that it answered, as that is now. Seqs are dense, so a range of them
+        is a number of messages.
+        """
+        asked = [(session_id, seq, seq + most) for session_id, seq in wanted]
+        return [_committed(row) for row in self._db.rows_of(_RANGES, asked)] if asked else []
 
     def edit(self, message: Message) -> None:
         """Store the content and version of a changed card."""

@@ -12,7 +12,21 @@ from collections.abc import Collection, Sequence
 from imd.domain.participant import Avatar, Membership, Participant, Seat
 from imd.domain.session import Head
 from imd.storage import rows
-from imd.storage.engine import Connection, marks, values
+from imd.storage.engine import Bulk, Connection, marks, values
+
+_READ_SEQS = Bulk(
+    "participants_read_seqs",
+    ("text", "text"),
+    "SELECT p.session_id, p.participant_id, p.read_seq FROM {rows} JOIN participants p"
+    " ON p.session_id = v.column1 AND p.participant_id = v.column2",
+)
+_STRANGERS = Bulk(
+    "participants_strangers",
+    ("text", "text"),
+    "SELECT v.column1, v.column2 FROM {rows} LEFT JOIN participants p"
+    " ON p.session_id = v.column1 AND p.participant_id = v.column2"
+    " WHERE p.session_id IS NULL",
+)
 
 
 class Participants:
@@ -115,3 +129,13 @@ class Participants:
         wanted = frozenset(user_ids)
         found = self._db.rows(sql, tuple(session_ids))
         return [(row[0], row[1], row[2]) for row in found if row[1] in wanted]
+
+    def read_seqs(self, pairs: Sequence[tuple[str, str]]) -> builtins.list[tuple[str, str, int]]:
+        """``(session_id, user_id, read_seq)`` for those of the pairs that are memberships."""
+        found = self._db.rows_of(_READ_SEQS, pairs) if pairs else []
+        return [(row[0], row[1], row[2]) for row in found]
+
+    def strangers(self, pairs: Sequence[tuple[str, str]]) -> builtins.list[tuple[str, str]]:
+        """Those pairs ``(session_id, user_id)`` of which the user is no member (any more)."""
+        found = self._db.rows_of(_STRANGERS, pairs) if pairs else []
+        return [(row[0], row[1]) for row in found]

@@ -17,6 +17,13 @@ _EACH = " CROSS JOIN LATERAL (SELECT * FROM sessions z WHERE z.id = p.session_id
 _JOIN = " JOIN sessions s ON s.id = p.session_id"
 _SORT_TIME = "coalesce(s.last_message_time, s.create_time)"
 
+_BEYOND = Bulk(
+    "sessions_beyond",
+    ("text", "bigint"),
+    "SELECT s.id, s.last_seq FROM {rows} JOIN sessions s ON s.id = v.column1"
+    " WHERE s.last_seq > v.column2",
+)
+
 
 class Sessions:
     """SQL on ``sessions``, joined to ``participants`` where it is a member who asks."""
@@ -154,6 +161,18 @@ class Sessions:
             f" WHERE {where} AND s.counted > p.read_counted"
         )
         return {row[0]: unread(row[1], row[2]) for row in self._db.rows(sql, params)}
+
+    def beyond(self, known: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """``(session_id, last_seq)`` of those sessions whose log goes beyond the given seq."""
+        return [(row[0], row[1]) for row in self._db.rows_of(_BEYOND, known)] if known else []
+
+    def spoken_since(self, user_ids: Collection[str], since: int) -> list[tuple[str, int]]:
+        """``(session_id, seq)`` of the last counted message where it came after ``since`` (ms)."""
+        sql = (
+            f"SELECT DISTINCT s.id, s.last_message_seq FROM participants p{self._each}"
+            f" WHERE p.participant_id IN {marks(len(user_ids))} AND s.last_message_time > %s"
+        )
+        return [(row[0], row[1]) for row in self._db.rows(sql, (*user_ids, since))]
 
 
 def _conditions(query: SessionQuery) -> tuple[str, list[Any]]:

@@ -172,7 +172,7 @@ def test_an_unknown_key_brings_the_near_one_to_mind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["IMD_BUS_URL", "IMD_", "IMD_TESTS", "IMD_HTTP", "IMD_CONFIGS"]
+    "variable", ["IMD_BUSES_URL", "IMD_", "IMD_TESTS", "IMD_HTTP", "IMD_CONFIGS"]
 )
 def test_an_unknown_variable_with_the_prefix_is_an_error(variable) -> None:
     (line,) = problems({variable: "x"})

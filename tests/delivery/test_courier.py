@@ -317,7 +317,7 @@ def test_after_stop_no_timer_is_left(post: Post) -> None:
     post.outer("p")
     post.inside("p")
     post.send()
-    post.courier.hint(S, 9)
+    post.courier.feeds.hint(S, 9)
     post.db.away = True
     post.send()
     post.courier.stop()

@@ -125,6 +125,21 @@ class Sessions:
                     found[session_id] = number
         return found
 
+    def view(self, session_id: str) -> Session | None:
+        return self.session(session_id) if session_id in self.world.logs else None
+
+    def beyond(self, known: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        logs = self.world.logs
+        return [(name, len(logs[name])) for name, seq in known if len(logs[name]) > seq]
+
+    def spoken_since(self, user_ids: Collection[str], since: int) -> list[tuple[str, int]]:
+        world = self.world
+        return [
+            (name, log[-1].seq)
+            for name, log in world.logs.items()
+            if log and log[-1].timestamp > since and set(user_ids) & world.members[name].keys()
+        ]
+
     def page(self, query: SessionQuery, after: Any, limit: int, sticky_first: bool) -> list[Any]:
         own = [self.own(name, query.user_id) for name in self.world.logs]
         return [(one, (0, NOW, one.id)) for one in own if one is not None][:limit]
@@ -150,6 +165,13 @@ class Participants:
             for user_id, seat in world.members.get(session_id, {}).items()
             if user_id in user_ids
         ]
+
+    def read_seqs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
+        members = self.world.members
+        return [(s, u, members[s][u].read_seq) for s, u in pairs if u in members.get(s, {})]
+
+    def strangers(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [(s, u) for s, u in pairs if u not in self.world.members.get(s, {})]
 
 
 class Messages:
