@@ -24,7 +24,8 @@ METRICS: Final = "metrics"
 Family = Sequence[Any]
 
 #: gauges and infos that are the same, or one bad one counts, wherever they are looked at
-_WORST: Final = ("imd_info", "imd_reactor_lag_seconds", "imd_outbox", "imd_hint_lag")
+_WORST: Final = ("imd_info", "imd_reactor_lag_seconds", "imd_outbox")
+_LEAST: Final = ("imd_bus_up",)
 #: what is the process's and not the server's
 _OWN: Final = ("process_", "python_")
 _SUMMED: Final = frozenset({"counter", "histogram", "summary"})
@@ -66,6 +67,8 @@ class Together(Collector):
                 key = (sample, tuple(sorted(named.items())))
                 if name.startswith(_OWN):
                     values[key] = value
+                elif name in _LEAST:
+                    values[key] = min(value, values.get(key, value))
                 elif kind not in _SUMMED and name.startswith(_WORST):
                     values[key] = max(value, values.get(key, value))
                 else:
