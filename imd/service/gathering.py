@@ -85,7 +85,7 @@ class Gathering:
 
         self._rounds[ask] = round_ = _Round(asked, self._clock, end)
         for link in asked:
-            link.tell("tell", ask=ask, kind=kind)
+            link.tell("tell", ask=ask, kind=kind, crew=self._state())
         round_.end_if_whole()
 
     def _judge(self, link: Link, silent: bool) -> None:
@@ -99,16 +99,15 @@ class Gathering:
             self._crew.kill(link)
 
     def _reply(self, link: Link, said: Said, found: list[Any], missing: list[Link]) -> None:
-        crew = {
-            "serving": len({one.number for one in self._crew.serving}),
-            "wanted": self._count,
-            "restarts": self._crew.restarts,
-        }
         past: list[Any] = []
         if said["kind"] == METRICS:
             last = [(one.number, self._last[one.name]) for one in missing if one.name in self._last]
             found, past = [*found, *last], told(self._past.collect())
-        link.tell("told", ask=said["ask"], found=found, past=past, crew=crew)
+        link.tell("told", ask=said["ask"], found=found, past=past, crew=self._state())
+
+    def _state(self) -> dict[str, int]:
+        serving = len({link.number for link in self._crew.serving})
+        return {"serving": serving, "wanted": self._count, "restarts": self._crew.restarts}
 
 
 class _Round:

@@ -66,6 +66,9 @@ class Place(Protocol):
     def share(self, figures: Mapping[str, Callable[[], Any]]) -> None:
         """What this process tells of itself, by kind: plain values that JSON can carry."""
 
+    def degraded(self) -> list[str]:
+        """What is missing of this server, though it serves (``/readyz``)."""
+
     async def gather(self, kind: str) -> Gathered:
         """What all processes of the server tell; Unavailable when they cannot be asked."""
 
@@ -114,6 +117,10 @@ class Alone:
     def share(self, figures: Mapping[str, Callable[[], Any]]) -> None:
         """Nobody else asks for them."""
         self._figures = figures
+
+    def degraded(self) -> list[str]:
+        """Nothing."""
+        return []
 
     async def gather(self, kind: str) -> Gathered:
         """Its own, which are all."""

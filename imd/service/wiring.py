@@ -205,7 +205,11 @@ def watched_front(
     metrics = Metrics()
     watching = watching_of(settings, reactor, place, house, metrics)
     checks = {"database": answers(store.ping)}
-    front = build_front(settings, reactor, house, admission, checks, watching, neighbours.degraded)
+
+    def degraded() -> list[str]:
+        return [*neighbours.degraded(), *place.degraded()]
+
+    front = build_front(settings, reactor, house, admission, checks, watching, degraded)
     measure(metrics, store, courier, front)
     neighbours.measure(metrics)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)

@@ -81,6 +81,8 @@ class Worker:
         self._figures: Mapping[str, Callable[[], Any]] = {}
         self._wanted: dict[int, Deferred[Said]] = {}
         self._asked = 0
+        #: how many workers serve, and should, when the supervisor last asked
+        self._crew = {"serving": 1, "wanted": 1}
 
     async def serve(self, settings: Settings, reactor: Any, steps: Steps) -> None:
         """All of :func:`imd.service.wiring.serve`, with a line to the supervisor."""
@@ -140,8 +142,13 @@ class Worker:
             del self._wanted[ask]
         return Gathered(said["found"], said["past"], said["crew"])
 
+    def degraded(self) -> list[str]:
+        """Whether some worker is missing; no reason to send callers elsewhere."""
+        return ["workers"] if self._crew["serving"] < self._crew["wanted"] else []
+
     def _heard(self, said: Said) -> None:
         if said["say"] == "tell":
+            self._crew = said["crew"]
             self._tell_figures(said["kind"], said["ask"])
         elif said["say"] == "told" and said["ask"] in self._wanted:
             self._wanted[said["ask"]].callback(said)

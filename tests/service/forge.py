@@ -21,7 +21,8 @@ class Process:
     def __init__(self, forge: Forge, protocol: Any, words: list[str], fds: dict[int, Any]) -> None:
         self.pid, self.words, self.descriptors = 100 + len(forge.made), words, fds
         self.number = int(words[-1].partition("=")[2])
-        self._protocol, self.signals, self.alive = protocol, [], True
+        self._protocol, self.alive = protocol, True
+        self.signals: list[str] = []
         self.told: list[dict[str, Any]] = []
         #: whether SIGTERM ends it at once
         self.obeys = True

@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.running import run_once
+from tests.service.running import command, environment, given_socket, run_once
 from tests.service.team import NO_BUS, Team, is_alive, lines_of, until
 
 #: seconds within which a worker that died is back, and within which none outlives its supervisor
@@ -131,6 +132,92 @@ def test_no_worker_outlives_a_killed_supervisor(tmp_path):
         with closing(socket.socket()) as probe:
             assert probe.connect_ex(("127.0.0.1", team.port)) != 0
         assert "the supervisor is gone" in team.text
+
+
+def test_metrics_are_of_all_workers(team):
+    until(team.whole, BACK, "all serve")
+    count = 'imd_request_seconds_count{route="get_user",status="404"}'
+    before = metrics(team).get(count, 0)
+    for _ in range(20):
+        assert team.ask("GET", "/api/v2/users/nobody")[0] == 404
+    for _ in range(5):
+        assert metrics(team)[count] == before + 20
+    os.kill(team.pids[1], signal.SIGKILL)
+    until(lambda: metrics(team)["imd_workers"] == 1, 2, "a death is counted")
+    assert metrics(team)[count] == before + 20
+    until(lambda: metrics(team)["imd_workers"] == 2, 2 * BACK, "it is back")
+    after = metrics(team)
+    assert after[count] == before + 20 and after["imd_worker_restarts_total"] >= 1
+    assert {'process_resident_memory_bytes{worker="1"}'} < set(after)
+    figures = team.ask("GET", "/console/figures")[1]
+    assert figures["messages"]["stored"] == 0
+
+
+def metrics(team: Team) -> dict[str, float]:
+    link = http.client.HTTPConnection("127.0.0.1", team.port, timeout=20)
+    link.request("GET", "/metrics")
+    text = link.getresponse().read().decode()
+    link.close()
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_a_file_that_twistd_logs_to_is_the_workers_too(tmp_path):
+    log = tmp_path / "imd.log"
+    env = environment(IMD_BUS_URL=NO_BUS, IMD_HTTP_DRAIN="0")
+    line = command("--state-dir", str(tmp_path / "var"), "--port", "0", "--workers", "1")
+    line.insert(line.index("imd"), f"--logfile={log}")
+    process = subprocess.Popen(line, env=env, cwd=tmp_path)
+    try:
+        until(lambda: log.exists() and "Starting IM" in log.read_text(), 30, "it serves")
+        process.terminate()
+        assert process.wait(6) == 0
+    finally:
+        process.kill()
+        process.wait()
+    text = log.read_text()
+    assert " w1 [" in text and "worker 1 has left" in text
+    assert all(line[:4].isdigit() for line in text.splitlines())
+
+
+def test_a_socket_of_systemd_is_shared_by_the_workers(tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        number = listener.getsockname()[1]
+        options = ("--workers", "2")
+        told = {"IMD_BUS_URL": NO_BUS, "IMD_HTTP_DRAIN": "0", "NOTIFY_SOCKET": ""}
+        process = given_socket(listener, tmp_path, *options, **told)
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", number, timeout=30)) as asked:
+                asked.request("GET", "/healthz")
+                assert asked.getresponse().status == 200
+            log = tmp_path / "log"
+            until(lambda: f"running on port {number}," in log.read_text(), 20, "all serve")
+            process.terminate()
+            assert process.wait(6) == 0
+            # systemd keeps it open for the next one
+            socket.create_connection(("127.0.0.1", number)).close()
+        finally:
+            process.kill()
+            process.wait(5)
+
+
+def test_systemd_hears_of_all_workers_at_once_and_of_a_roll(tmp_path):
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        with Team(tmp_path, 1, env=told) as team:
+            assert systemd.recv(100) == b"READY=1"
+            assert systemd.recv(100) == b"WATCHDOG=1"
+            team.signal(signal.SIGHUP)
+            said = [systemd.recv(100) for _ in range(2)]
+            while said[-1] != b"READY=1":
+                said.append(systemd.recv(100))
+            assert any(one.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for one in said)
+            team.signal()
+            while said[-1] != b"STOPPING=1":
+                said.append(systemd.recv(100))
+            assert team.ended(6) == 0
 
 
 # ---- refusals
