@@ -339,7 +339,11 @@ class HardenedChannel(HTTPChannel):
         if body:
             request.handleContentChunk(body)
         request.requestReceived(head.method, head.target, head.version)
-        if self.transport is None:
+        self.taken_over(transport)
+
+    def taken_over(self, transport: Any) -> None:
+        """Leave if an upgrade took ``transport``; its resource says so when that took a while."""
+        if self.transport is None and self._stage is not Stage.GONE:
             early = self._held
             self._leave()
             if early:

@@ -22,7 +22,9 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
+    IAddress,
     IListeningPort,
+    IProtocol,
     IProtocolFactory,
     IReactorTCP,
     IStreamServerEndpoint,
@@ -34,11 +36,15 @@ from twisted.internet.ssl import (
     TLSVersion,
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from imd.config.checks import is_loopback
 from imd.config.settings import HttpSettings
 
-BACKLOG = 1024
+#: connections that wait for us in the kernel: as many as come back at once after a restart
+BACKLOG = 4096
+#: connections that are accepted in one turn of the reactor
+ACCEPTS = 16
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -120,6 +126,28 @@ def endpoint(
     return made
 
 
+@implementer(IProtocolFactory)
+class Doorstep:
+    """The factory before the port, which keeps it from taking all of a crowd in one turn."""
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+        #: any kind of port; only one of TCP has a number of accepts
+        self.port: Any = None
+        self.doStart, self.doStop = factory.doStart, factory.doStop
+
+    async def listen(self, endpoint: IStreamServerEndpoint) -> IListeningPort:
+        """Be what the endpoint listens with."""
+        port: IListeningPort = await endpoint.listen(self)
+        self.port = port
+        return port
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """As the factory; the port doubles its number of accepts while there is a crowd."""
+        self.port.numberAccepts = ACCEPTS
+        return self._factory.buildProtocol(addr)
+
+
 async def open_port(
     reactor: Any, http: HttpSettings, site: IProtocolFactory, *, loopback_only: bool
 ) -> IListeningPort:
@@ -128,9 +156,9 @@ async def open_port(
     ``loopback_only`` (trusted mode) refuses a socket of systemd that others can reach; that
     ``http.interface`` is a loopback one, the config room has checked (page 2.1).
     """
-    factory = secured(site, http, reactor)
+    doorstep = Doorstep(secured(site, http, reactor))
     try:
-        return await endpoint(reactor, http, loopback_only).listen(factory)
+        return await doorstep.listen(endpoint(reactor, http, loopback_only))
     except CannotListenError as error:
         raise _taken(http, error.socketError) from None
 
@@ -170,12 +198,11 @@ async def adopt_port(
     reactor: Any, http: HttpSettings, site: IProtocolFactory, descriptor: int
 ) -> IListeningPort:
     """Accept on a listening socket that the supervisor opened."""
-    factory = secured(site, http, reactor)
+    doorstep = Doorstep(secured(site, http, reactor))
     with closing(socket.socket(fileno=os.dup(descriptor))) as given:
         family = given.family
     shared = AdoptedStreamServerEndpoint(reactor, descriptor, family)
-    port: IListeningPort = await shared.listen(factory)
-    return port
+    return await doorstep.listen(shared)
 
 
 def port_number(port: IListeningPort) -> int:
