@@ -13,6 +13,7 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
+from tests.redis_server import NoRedis, RedisServer
 from tests.servers import NoPostgres, PostgresServer
 
 
@@ -24,6 +25,32 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.start()
     except NoPostgres as error:
         pytest.skip(f"POSTGRESQL IS NOT TESTED: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The run's Redis; tests that stop or pause it start a RedisServer of their own."""
+    server = RedisServer()
+    try:
+        server.start()
+    except NoRedis as error:
+        pytest.skip(f"REDIS IS NOT TESTED: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def breakable_redis() -> Iterator[RedisServer]:
+    """A Redis of the test's own, to kill and to freeze."""
+    server = RedisServer()
+    if not server.ours:
+        pytest.skip("NOT TESTED: Redis is not ours to break (IMD_TEST_REDIS_URL is set)")
+    try:
+        server.start()
+    except NoRedis as error:
+        pytest.skip(f"REDIS IS NOT TESTED: {error}")
     yield server
     server.stop()
 

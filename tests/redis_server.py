@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tests.servers import WATCH, free_port
 
@@ -66,7 +66,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        secret = f":{self._password}@" if self._password else ""
+        secret = f":{quote(self._password, safe='')}@" if self._password else ""
         return self._foreign or f"redis://{secret}127.0.0.1:{self.port}/0"
 
     @property
@@ -140,8 +140,8 @@ class RedisServer:
         """One command's raw answer, such as ``b":1\\r\\n"``; what fits into one packet."""
         parts = urlsplit(self.url)
         with socket.create_connection((parts.hostname or "", parts.port or 6379), 5) as link:
-            if parts.password:
-                link.sendall(f"AUTH {parts.password}\r\n".encode())
+            if self._password:
+                link.sendall(f"AUTH {self._password}\r\n".encode())
                 link.recv(100)
             command = [b"*%d\r\n" % len(words)]
             for word in words:

@@ -91,6 +91,6 @@ class Spans:
     def _due(span: Span | None, run: Run, most: int) -> list[int]:
         if span is None:
             return list(range(max(run.first, run.seq - most + 1), run.seq + 1))
-        below = range(run.first, min(run.seq + 1, span.low))
+        below = range(run.first, span.low) if run.first < span.low else range(0)
         above = range(max(span.high + 1, run.seq - most + 1), run.seq + 1)
         return [*below[-most:], *above]

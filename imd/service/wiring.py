@@ -72,8 +72,8 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     await refuse_unsafe(settings, store)
 
     registry = Registry(settings.limits.sockets_per_user)
-    neighbours = neighbours_of(settings.bus, reactor, clock, store.database, registry)
-    courier = Courier(store.database, registry, reactor, clock.now, neighbours.bus)
+    neighbours = neighbours_of(settings.bus, reactor, clock, store.looks, registry)
+    courier = Courier(store.looks, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
     admission = Admission(registry, courier.feeds, courier.badges)
 

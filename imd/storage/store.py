@@ -1,8 +1,8 @@
-"""The open store: executors, writer and database port, started and closed together.
+"""The open store: executors, writer and database ports, started and closed together.
 
-The service room opens it and hands its two faces to the actions. On SQLite one thread does all
-the writing and others read; on PostgreSQL the grouping writer has a connection of its own, so
-that no slow list can hold up a message.
+The service room opens it and hands its faces to the actions and to delivery. On SQLite one thread
+does all the writing and others read; on PostgreSQL the grouping writer has a connection of its own,
+and so have the looks of delivery, so that no slow list can hold up a message.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from imd.storage.executor import Executor
 from imd.storage.schema import HEAD, SchemaError, version_of
 from imd.storage.transaction import Transaction, transact
 from imd.storage.writer import GroupingWriter
+
+#: threads, each with its connection, that look things up for delivery
+LOOKING = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,17 +69,21 @@ def _unknown(failure: Failure) -> Any:
 
 
 class Store:
-    """What :func:`open_store` gives: the two ports, a ping, and an end."""
+    """What :func:`open_store` gives: the ports, a ping, and an end.
+
+    ``looks`` is the database for whoever looks a few rows up by their keys, and often.
+    """
 
     def __init__(
         self,
         url: str,
         database: Database,
+        looks: Database,
         writer: GroupingWriter,
         executors: Sequence[Executor],
     ) -> None:
         self._url, self._executors = url, executors
-        self.database, self.writer = database, writer
+        self.database, self.looks, self.writer = database, looks, writer
 
     @property
     def load(self) -> int:
@@ -142,9 +149,13 @@ async def open_store(
 
     writing = lanes("imd-writer", 1, connector(url, by_key=True))
     reading = lanes("imd-store", pool, connector(url))
-    database = Database(reading, writing if is_sqlite(url) else reading, epoch)
     writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
-    return Store(url, database, writer, (writing, reading))
+    if is_sqlite(url):
+        database = Database(reading, writing, epoch)
+        return Store(url, database, database, writer, (writing, reading))
+    looking = lanes("imd-looks", LOOKING, connector(url, by_key=True))
+    database, looks = Database(reading, reading, epoch), Database(looking, looking, epoch)
+    return Store(url, database, looks, writer, (writing, reading, looking))
 
 
 def prepare(url: str, auto_migrate: bool) -> str:

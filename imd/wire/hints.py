@@ -101,7 +101,13 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hints: Annotated[list[AnyHint], Meta(max_length=MOST_HINTS)]
 
 
-_encoder = msgspec.json.Encoder()
+def _plain(value: object) -> str:
+    if isinstance(value, str):  # an Id: msgspec writes no subclass of str by itself
+        return str(value)
+    raise TypeError(f"no writer for {type(value)}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Bundle)
 
 

@@ -157,6 +157,39 @@ def test_good_database_urls_pass(url) -> None:
     assert broken(database__url=url) == []
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h", "redis:h", "h:6379", "redis://", "redis://:p@", "redis://h/x", "redis://h/1/2",
+        "redis://h?db=1", "redis://h:port", "redis://[h", "redis://h#1", "unix://", "unix:///",
+        "unix://h/s", "unix:///s?db=x", "unix:///s?x=1",
+    ],
+)  # fmt: skip
+def test_a_bus_url_is_a_redis(url) -> None:
+    (line,) = broken(bus__url=url)
+    assert line.startswith("bus.url: ")
+    assert "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]" in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "redis://h", "redis://h/", "redis://:p%2Fw@h:1/5", "redis://u:p@[::1]:1", "rediss://h/1",
+        "unix:///run/redis/s", "unix:///run/redis/s?db=3",
+    ],
+)  # fmt: skip
+def test_good_bus_urls_pass(url) -> None:
+    assert broken(bus__url=url) == []
+
+
+def test_a_password_of_the_bus_wants_a_bus_and_is_not_shown() -> None:
+    (line,) = broken(bus__password="s3same")
+    assert line.startswith("bus.password") and "s3same" not in line
+    assert broken(bus__password="s3same", bus__url="redis://h") == []
+    (line,) = broken(bus__url="redis://u:s3same@")
+    assert "s3same" not in line
+
+
 def test_extra_types_are_new_numbers() -> None:
     assert "holds 11, 2105" in broken(messages__extra_types=(2105, 50, 11))[0]
     assert broken(messages__extra_types=(50, 3000)) == []

@@ -60,6 +60,12 @@ def test_ready_when_every_check_passes():
     assert _ask(World(checks={"database": yes, "bus": yes}), "/readyz").status == 200
 
 
+def test_what_does_less_than_it_should_is_named_and_still_ready():
+    world = World(checks={"database": yes}, degraded=lambda: ["bus"])
+    reply = _ask(world, "/readyz")
+    assert (reply.status, reply.json) == (200, {"status": "ready", "degraded": ["bus"]})
+
+
 def test_what_is_not_ready_is_named(logged):
     world = World(checks={"database": broken, "bus": yes, "workers": no})
     reply = _ask(world, "/readyz")

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
 
 from imd.service.figures import SPAN, TICK, Figures, quantile
-from imd.service.metrics import SECONDS, Histogram, Metrics, Sources
+from imd.service.metrics import SECONDS, BusSources, Histogram, Metrics, Sources
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -52,6 +52,20 @@ def test_other_rooms_numbers_are_read_when_somebody_looks():
     assert sample(metrics, "imd_recoveries_total", outcome="recovered") == 4
     assert sample(metrics, "imd_database_wait_seconds_sum") == 0.5
     assert sample(metrics, "imd_outbox", state="dead") == 1
+
+
+def test_a_bus_is_told_of_where_there_is_one():
+    metrics = Metrics()
+    assert sample(metrics, "imd_bus_up") is None
+    metrics.sources.bus = BusSources(
+        up=lambda: True, sent=lambda: 3, received=lambda: 4, dropped=lambda: 5, swept=lambda: 6
+    )
+    metrics.hinted(0.0015)
+    assert sample(metrics, "imd_bus_up") == 1
+    assert sample(metrics, "imd_hint_lag_seconds_count") == 1
+    for name, number in (("hints_sent", 3), ("hints_received", 4), ("hints_dropped", 5)):
+        assert sample(metrics, f"imd_{name}_total") == number
+    assert sample(metrics, "imd_sweeps_found_total") == 6
 
 
 def test_a_percentile_lies_on_a_line_in_its_bin():

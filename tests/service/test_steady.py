@@ -89,3 +89,34 @@ def test_stop_cancels_a_run_and_waits_for_its_end():
     assert ended == [True] and done == [None] and events == []
     clock.advance(10)
     assert len(inner) == 1
+
+
+def test_soon_means_now_and_during_a_run_right_after_it():
+    clock, runs = Clock(), list[Deferred[None]]()
+
+    async def work() -> None:
+        runs.append(Deferred())
+        await runs[-1]
+
+    steady = Steady("poll", 10.0, work, clock)
+    steady.start()
+    steady.soon()
+    clock.advance(0)
+    assert len(runs) == 1
+    steady.soon()
+    steady.soon()
+    clock.advance(0)
+    assert len(runs) == 1, "one run at a time"
+    runs[0].callback(None)
+    clock.advance(0)
+    assert len(runs) == 2
+    runs[1].callback(None)
+    clock.advance(9)
+    assert len(runs) == 2
+    clock.advance(1)
+    assert len(runs) == 3
+    runs[2].callback(None)
+    steady.stop()
+    steady.soon()
+    clock.advance(100)
+    assert len(runs) == 3

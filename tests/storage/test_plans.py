@@ -147,6 +147,12 @@ OTHERS: dict[str, Callable[[Transaction], Any]] = {
         MessageQuery("s50", above=3, ascending=True, limit=200)
     ),
     "recovery by hint": lambda tx: tx.messages.ranges([("s50", 3), ("s51", 9)], 200),
+    "what the sweep asks": lambda tx: (
+        tx.sessions.beyond([("s50", 3), ("s51", 2**40)]),
+        tx.participants.strangers([("s50", DOCTOR), ("s51", "P0")]),
+    ),
+    "how far they read": lambda tx: tx.participants.read_seqs([("s50", "P50"), ("s51", "P51")]),
+    "said since": lambda tx: tx.sessions.spoken_since([DOCTOR], 0),
     "unread": lambda tx: tx.messages.page(
         MessageQuery("s50", above=17, not_by=DOCTOR, counted_only=True, ascending=True, limit=21)
     ),

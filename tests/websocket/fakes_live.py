@@ -22,6 +22,7 @@ from imd.domain.participant import Mark, Marked, Membership
 from imd.domain.rates import Rate
 from imd.domain.session import Head, OwnSession, Session
 from imd.domain.session import unread as unread_of
+from imd.domain.topic import Topic
 
 NOW = 1_700_000_000_000
 
@@ -59,6 +60,8 @@ class World:
     def __init__(self) -> None:
         self.logs: dict[str, list[Message]] = {}
         self.members: dict[str, dict[str, Member]] = {}
+        #: the topic that a message answered, by session and seq
+        self.answered: dict[tuple[str, int], Topic] = {}
         self.sessions, self.participants = Sessions(self), Participants(self)
         self.messages, self.topics = Messages(self), Topics()
 
@@ -188,19 +191,22 @@ class Messages:
         return (found if query.ascending else found[::-1])[: query.limit]
 
     def get(self, session_id: str, message_id: str) -> Message | None:
-        return next((m for m in self.world.logs[session_id] if m.id == message_id), None)
+        return next((m for m in self.world.logs.get(session_id, []) if m.id == message_id), None)
 
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
+        world = self.world
         return [
-            self.world.committed(one)
+            world.committed(one)._replace(answered=world.answered.get((session_id, one.seq)))
             for session_id, after in wanted
-            for one in self.world.logs[session_id][after : after + most]
+            for one in world.logs[session_id][after : after + most]
         ]
 
 
 class Topics:
-    def get(self, topic_id: str, *, lock: bool = False) -> None:
-        return None
+    known: Topic | None = None
+
+    def get(self, topic_id: str, *, lock: bool = False) -> Topic | None:
+        return self.known if self.known is not None and self.known.id == topic_id else None
 
 
 class FakeDatabase:
