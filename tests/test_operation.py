@@ -62,16 +62,10 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         text = (ROOT / "etc" / "systemd" / name).read_text()
         # The program and its user come with the package.
         text = text.replace("/usr/lib/imd/bin/twistd", "/bin/true")
-        (tmp_path / name).write_text(
-            re.sub(r"^(User|Group)=imd$", r"\1=root", text, flags=re.MULTILINE)
-        )
+        text = text.replace("User=imd", "User=root").replace("Group=imd", "Group=root")
+        (tmp_path / name).write_text(text)
     told = subprocess.run(
-        [
-            analyze,
-            "verify",
-            "--man=no",
-            *(str(tmp_path / n) for n in ("imd.service", "imd.socket")),
-        ],
+        [analyze, "verify", "--man=no", tmp_path / "imd.service", tmp_path / "imd.socket"],
         capture_output=True,
         text=True,
         timeout=60,
