@@ -166,17 +166,10 @@ class Crew(ProcessMonitor):
 
     def stopProcess(self, name: str) -> None:
         """Ask it to drain and end."""
-        super().stopProcess(name)
         link = self.links.get(name)
         if link is not None:
             link.leave()
-
-    def removeProcess(self, name: str) -> None:
-        """Ask it to drain and end, and start it no more."""
-        restart = self.restart.pop(name, None)
-        if restart is not None and restart.active():
-            restart.cancel()
-        super().removeProcess(name)
+        super().stopProcess(name)
 
     def _attend(self, monitored: LoggingProtocol) -> Link:
         name = monitored.name
@@ -207,8 +200,8 @@ class Crew(ProcessMonitor):
         link = self.links.pop(name)
         lived = self._clock.seconds() - self.timeStarted[name]
         super()._monitoredProcessExited(name, reason)
-        link.leave()
         self._tell_end(link, reason, lived)
+        link.leave()
         expected = self._expected.pop(name, None)
         if expected is not None:
             how = f"worker {link.number} ended {_how(reason)} before it served; see the log"
@@ -219,7 +212,7 @@ class Crew(ProcessMonitor):
 
     def _tell_end(self, link: Link, reason: Failure | None, lived: float) -> None:
         name, restart = link.name, self.restart.get(link.name)
-        if not self.running or name not in self._processes or restart is None:
+        if link.stage is Stage.LEAVING or restart is None:
             self.log.info("worker {number} has left, pid {pid}", number=link.number, pid=link.pid)
             return
         if name in self._expected:

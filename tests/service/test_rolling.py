@@ -157,8 +157,10 @@ def test_a_stop_during_a_roll_ends_old_and_fresh_ones(roll: Roll):
 def test_a_stop_while_a_fresh_one_starts(roll: Roll):
     roll.rolling.begin()
     done: list[Any] = []
-    roll.rolling.stop()
-    Deferred.fromCoroutine(roll.crew.stop()).addBoth(done.append)
+    with Recorded() as events:
+        roll.rolling.stop()
+        Deferred.fromCoroutine(roll.crew.stop()).addBoth(done.append)
+    assert [event for event in events if event["log_level"].name != "info"] == []
     assert done == [None] and roll.forge.alive == []
     roll.forge.advance(1000)
     assert roll.forge.alive == []

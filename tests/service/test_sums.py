@@ -49,7 +49,7 @@ def test_counters_histograms_and_gauges_are_added_up():
 
 
 def test_what_cannot_be_added_is_the_worst():
-    one, other = process(1, lag=0.5), process(1, lag=0.1, bus=False)
+    one, other = process(1, lag=0.5, bus=False), process(1, lag=0.1)
     all_ = values(Gathered([(1, families(one)), (2, families(other))]))
     assert all_["imd_reactor_lag_seconds",] == 0.5
     assert all_["imd_bus_up",] == 0

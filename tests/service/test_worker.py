@@ -93,7 +93,7 @@ def test_without_its_supervisor_it_ends_soon(seat: Seat, monkeypatch: pytest.Mon
 def test_a_line_that_it_lets_go_means_nothing(seat: Seat, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(leaving, "stop", lambda reactor: pytest.fail("it ends anyway"))
     done: list[object] = []
-    seat.pipe.disconnected = False  # type: ignore[attr-defined]
+    seat.pipe.disconnected = False
     seat.worker._line.let_go().addCallback(done.append)
     assert seat.pipe.disconnecting and done == []
     seat.worker._line.connectionLost()
