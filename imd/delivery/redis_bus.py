@@ -127,16 +127,16 @@ class RedisBus:
 
     def _published(self, _: object, number: int) -> None:
         self.sent += number
-        self._answered()
+        self._answered(bool(self._gathered) or self._missed is not None)
 
     def _failed(self, failure: Failure, number: int) -> None:
-        """The connection was lost, which is told elsewhere; or Redis takes no more."""
+        """The connection was lost, which is told elsewhere; or Redis refuses, and will again."""
         self._lose(number)
-        self._answered()
+        self._answered(bool(self._gathered))
 
-    def _answered(self) -> None:
+    def _answered(self, more: bool) -> None:
         self._unanswered -= 1
-        if self._gathered and self._flushing is None and self._listener is not None:
+        if more and self._flushing is None and self._listener is not None:
             self._flushing = self._reactor.callLater(0, self._flush)
 
     def _lose(self, number: int) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 
 from imd.delivery import redis_bus, redis_line
 from imd.delivery.redis_bus import RedisBus, channel_of
 from imd.delivery.redis_line import Line, place_of
 from imd.wire import hints
-from imd.wire.hints import Bundle, encode_bundle
+from imd.wire.hints import Bundle, encode_bundle, parse_bundle
 from tests.delivery.test_bus import Listener
 from tests.redis_server import RedisServer
 from tests.servers import free_port
@@ -160,7 +162,9 @@ async def test_what_is_no_hint_is_counted_and_dropped(seats, breakable_redis) ->
     good = encode_bundle(Bundle(EPOCH, "x", 1, [hints.Revoked()]))
     for payload in (b"", b"{}", b"\xff\x00", b"12", b"null", good[:-1], good.replace(b"x", b" ")):
         breakable_redis.ask("PUBLISH", channel, payload)
-    breakable_redis.ask("PUBLISH", channel, encode_bundle(Bundle("other", "x", 1, [])))
+    breakable_redis.ask(
+        "PUBLISH", channel, encode_bundle(Bundle("other", "x", 1, [hints.Missed(1)]))
+    )
     breakable_redis.ask("PUBLISH", channel, good)
     await until(lambda: seat.heard)
     assert seat.heard == [hints.Revoked()] and seat.bus.dropped == 7
@@ -180,6 +184,44 @@ async def test_a_listener_that_fails_hurts_nobody(seats, breakable_redis, caplog
     one.bus.tell(hints.Read(S, "p2"))
     await until(lambda: two.heard)
     assert two.bus.up
+
+
+class Mute:
+    """A line whose Redis takes everything and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.reactor, self.trouble, self.connection = Clock(), "", self
+        self.changed: list[Any] = []
+        self.asked: list[tuple[Any, Deferred[object]]] = []
+
+    def start(self) -> None:
+        """It is there already."""
+
+    stop = start
+
+    def ask(self, *command: object) -> Deferred[object]:
+        self.asked.append((command, Deferred()))
+        return self.asked[-1][1]
+
+
+def test_what_redis_does_not_take_waits_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imd.delivery.bus.MOST_WAITING", 5)
+    line: Any = Mute()
+    bus = RedisBus(line, lambda *_: line, epoch=EPOCH, origin="o", now=lambda: 1)
+    Deferred.fromCoroutine(bus.start(Listener()))
+    for number in range(redis_bus.MOST_UNANSWERED + 20):
+        bus.tell(hints.Read(S, f"u{number}"))
+        line.reactor.advance(0)
+    assert len(line.asked) == redis_bus.MOST_UNANSWERED, "Redis' socket holds no more than this"
+    assert (bus.sent, bus.dropped) == (0, 15)
+    while any(not answer.called for _, answer in line.asked):
+        for _, answer in list(line.asked):
+            if not answer.called:
+                answer.callback(1)
+        line.reactor.advance(0)
+    assert bus.sent == redis_bus.MOST_UNANSWERED + 5 + 1
+    last = parse_bundle(line.asked[-1][0][2])
+    assert last is not None and hints.Missed(1) in last.hints, "the loss is told"
 
 
 class Babble(Protocol):

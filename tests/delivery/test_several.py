@@ -214,18 +214,13 @@ def test_a_forged_removal_closes_nobody(town: Town) -> None:
 
 
 def test_who_joined_after_the_look_began_is_not_judged_by_it(town: Town) -> None:
-    del town.world.members[S]["p"]
-    town.there.inside("d")
+    gone = town.there.inside("p")
     town.there.db.patient = True
     town.after(EVERY)
-    (look,) = town.there.db.waiting
-    look()
-    from tests.websocket.fakes_live import Member
-
-    town.world.members[S]["p"] = Member()
     late = town.there.inside("p")
-    town.at_once()
-    assert late.closed is None
+    del town.world.members[S]["p"]
+    town.there.db.go()
+    assert (gone.closed, late.closed) == (Close.NOT_A_MEMBER, None)
 
 
 def test_a_revoked_token_makes_the_others_look_into_the_store(town: Town) -> None:
@@ -253,6 +248,40 @@ def test_outer_sockets_are_made_right_after_an_outage(town: Town) -> None:
     town.after(EVERY + PAUSE + 0.5)
     told = [(n["session_id"], n["last_message"]["seq"]) for n in link.told("notice")]
     assert told == [(S, 1), (S, 2), (S, 3), (S, 4), (T, 1), (S, 5)]
+
+
+def test_what_was_said_long_before_an_outage_is_no_news(town: Town) -> None:
+    town.world.store(T, timestamp=town.now())
+    town.after(60)
+    link = town.there.outer("p")
+    town.lose()
+    town.here.send()
+    town.after(EVERY + 0.5)
+    assert [n["session_id"] for n in link.told("notice")] == [S]
+
+
+def test_a_late_or_forged_hint_about_the_past_is_no_news(town: Town) -> None:
+    town.world.store(T, timestamp=town.now())
+    town.after(STALE / 1000 + 1)
+    link = town.there.outer("p")
+    town.there.forged(hints.Stored(T, 1, 1))
+    town.at_once()
+    assert link.told("notice") == []
+
+
+def test_who_comes_back_is_not_told_of_what_it_reloads(town: Town) -> None:
+    link, _ = town.there.outer("p"), town.there.outer("x")
+    town.here.send()
+    town.at_once()
+    town.there.admission.leave(link)
+    for _ in range(4):
+        town.here.send()
+        town.at_once()
+    back = town.there.outer("p")
+    town.here.send()
+    town.at_once()
+    assert [n["last_message"]["seq"] for n in link.told("notice")] == [1]
+    assert [n["last_message"]["seq"] for n in back.told("notice")] == [6]
 
 
 def test_one_who_lost_hints_makes_the_others_look(town: Town) -> None:
