@@ -14,11 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import entries, million, report
+from bench import entries, lists, million, report
 from bench.servers import POSTGRES
 from tests.e2e.rawsocket import raise_open_files
 from tests.servers import PostgresServer
 
+SECTIONS = ("load", "memory", "million", "lists")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=5000, help="idle sockets (5000)")
     parser.add_argument(
         "--only",
-        choices=("load", "memory", "million"),
+        choices=SECTIONS,
         action="append",
         help="leave the others out; may be repeated",
     )
@@ -54,7 +55,7 @@ def _loads(setting: entries.Setting, rounds: int) -> dict[str, list[entries.Figu
 
 def main() -> None:
     arguments = _arguments()
-    wanted = arguments.only or ("load", "memory", "million")
+    wanted = arguments.only or SECTIONS
     started = time.monotonic()
 
     def say(line: str) -> None:
@@ -63,6 +64,7 @@ def main() -> None:
     raise_open_files(20_000)
     rounds: dict[str, list[entries.Figures]] = {}
     pages: dict[str, entries.Figures] = {}
+    listed: dict[str, dict[str, entries.Figures]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imd-bench-")))
         say("starting PostgreSQL, fsync on")
@@ -78,8 +80,10 @@ def main() -> None:
             rounds["memory"] = [entries.memory(setting, arguments.connections)]
         if "million" in wanted:
             pages = million.measure(setting)
+        if "lists" in wanted:
+            listed = lists.measure(setting)
     found = report.medians(rounds)
-    made = report.rows(found, pages)
+    made = [*report.rows(found, pages), *report.flat(listed)]
     print(f"\n{report.rates(found)}\n\n{report.table(made)}\n")
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
@@ -87,6 +91,7 @@ def main() -> None:
         "rounds": rounds,
         "medians": found,
         "pages": pages,
+        "lists": listed,
         "rows": [r._asdict() for r in made],
     }
     path.write_text(json.dumps(every, indent=1))

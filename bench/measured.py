@@ -6,6 +6,7 @@ Rates swing with the neighbours; CPU seconds hardly do. Linux only, like the res
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -42,6 +43,11 @@ def cpu_seconds(root: int) -> float:
         if fields is not None:
             ticks += sum(int(field) for field in fields[11:15])
     return ticks / _TICKS
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """The same of one process alone, as fine as the kernel counts it: nanoseconds."""
+    return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) makes of a pid
 
 
 def resident_bytes(pid: int) -> int:

@@ -70,15 +70,30 @@ def rows(found: Mapping[str, Figures], pages: Mapping[str, Figures]) -> list[Row
     return made
 
 
+def flat(listed: Mapping[str, Mapping[str, Figures]]) -> list[Row]:
+    """What lists of the large stores cost beside the small one, and a message in a live topic."""
+    made = [
+        Row(f"{what} ({layout})", one[layout], "cpu ms", one["small"], most)
+        for kind, most in (("lists", 1.2), ("growing", 100))
+        for what, one in listed.get(kind, {}).items()
+        for layout in ("spread", "own")
+    ]
+    made += [
+        Row(f"{what}, live topic / none", one["live"], "cpu ms", one["none"], 1.15)
+        for what, one in listed.get("sends", {}).items()
+    ]
+    return made
+
+
 def table(made: Sequence[Row]) -> str:
     """The rows as text."""
-    lines = [f"{'':42} {'imd':>10} {'floor':>10} {'':7} {'ratio':>7} {'target':>8}"]
+    lines = [f"{'':52} {'imd':>10} {'floor':>10} {'':7} {'ratio':>7} {'target':>8}"]
     for row in made:
         floor = "" if row.floor is None else f"{row.floor:.3f}"
         ratio = "" if row.floor is None else f"{row.ratio:.2f}"
         verdict = "" if row.good else "  MISSED"
         lines.append(
-            f"{row.what:42} {row.value:10.3f} {floor:>10} {row.unit:7} {ratio:>7}"
+            f"{row.what:52} {row.value:10.3f} {floor:>10} {row.unit:7} {ratio:>7}"
             f" {'<= ' + format(row.most, 'g'):>8}{verdict}"
         )
     return "\n".join(lines)

@@ -95,10 +95,14 @@ class HardenedSite(Site):
         return HardenedChannel(self)
 
     def drain(self) -> None:
-        """Close connections that wait for a request; each other one after its next answer."""
+        """Close connections soon that wait for a request; each other one after its next answer.
+
+        Nobody can tell a connection that is idle from one whose next request is on its way, or
+        that was just made: those who ask within ``last_call`` are answered, too.
+        """
         self.draining = True
         for channel in list(self.channels):
-            channel.close_if_idle()
+            channel.take_last_call()
 
     def getContentFile(self, length: int | None) -> BytesIO:
         """Where a body is kept: in memory, since its length is limited."""

@@ -147,10 +147,12 @@ class HardenedChannel(HTTPChannel):
         self._close(self._limits.stall_time)
         super().loseConnection()
 
-    def close_if_idle(self) -> None:
-        """Close unless a request is being read or answered."""
+    def take_last_call(self) -> None:
+        """The server stops: a next request must come soon, and is answered as the last."""
         if self._stage is Stage.IDLE:
-            self.loseConnection()
+            last_call = self._limits.last_call
+            self._deadline = min(self._deadline, self.site.reactor.seconds() + last_call)
+            self._arm(last_call)
 
     def _cut(self) -> None:
         self._stage = Stage.CLOSING
@@ -337,7 +339,11 @@ class HardenedChannel(HTTPChannel):
         if body:
             request.handleContentChunk(body)
         request.requestReceived(head.method, head.target, head.version)
-        if self.transport is None:
+        self.taken_over(transport)
+
+    def taken_over(self, transport: Any) -> None:
+        """Leave if an upgrade took ``transport``; its resource says so when that took a while."""
+        if self.transport is None and self._stage is not Stage.GONE:
             early = self._held
             self._leave()
             if early:
@@ -352,12 +358,14 @@ class HardenedChannel(HTTPChannel):
         del self.requests[0]
         if self._stage is not Stage.ANSWER:
             return
-        if not self.persistent or self.site.draining or self.transport.disconnecting:
+        if not self.persistent or self.transport.disconnecting:
             self.loseConnection()
             return
         self._handlingRequest = False
         self._stage = Stage.IDLE
         self._deadline = self.site.reactor.seconds() + self._limits.idle_time
+        if self.site.draining:  # the answer that promised to go on was begun before
+            self.take_last_call()
         if self._waitingForTransport:
             self._networkProducer.pauseProducing()
             return

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -34,6 +35,17 @@ from imd.rest.reading import read_fields
 from imd.rest.replies import PROBLEM, Reply
 from imd.rest.table import Route, Shape
 from imd.wire.codec import convert, encode
+
+
+class Doors(Enum):
+    """Whether the process takes requests, which it does a moment longer than it is ready."""
+
+    OPEN = "open"
+    #: it stops: not ready any more, but who is connected may still ask
+    LAST_CALL = "last call"
+    #: it stops: new requests are told to go elsewhere
+    SHUT = "shut"
+
 
 #: what is counted for a caller who hung up before the answer
 CALLER_LEFT = 499
@@ -76,8 +88,8 @@ class Dispatch:
         self._idle: list[Deferred[None]] = []
         #: actions that run now, detached ones among them
         self.running = 0
-        #: set while the process stops: new requests are told to go elsewhere
-        self.draining = False
+        #: whether new requests are taken; those of an open connection longer than others
+        self.doors = Doors.OPEN
 
     def idle(self) -> Deferred[None]:
         """Fires when no action runs."""
@@ -105,7 +117,7 @@ class Dispatch:
         exchange.quiet = route.scope is None
         try:
             if route.scope is not None:
-                if self.draining:
+                if self.doors is Doors.SHUT:
                     raise Unavailable("The server is stopping; try again.")
                 exchange.caller = self._admission.admit(request, route.scope)
             fields = read_fields(request, row, values, self._body_limit)
@@ -211,7 +223,7 @@ class Dispatch:
 
     def _refuse(self, exchange: Exchange, error: ImError) -> bytes:
         status, body, headers = problem(error)
-        if self.draining:
+        if self.doors is Doors.SHUT:
             headers = (*headers, (b"Connection", b"close"))
         return self._write(exchange, status, body, headers, PROBLEM)
 

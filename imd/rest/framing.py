@@ -91,6 +91,8 @@ class Limits(NamedTuple):
     """For the peer to take what it was sent, once so much is waiting that the sender must pause."""
     idle_time: float = 60.0
     """For the first byte of the next request after an answer."""
+    last_call: float = 0.5
+    """The same once the server stops: who is just about to ask is still answered."""
     linger_time: float = 2.0
     """For a refused peer to read its answer and hang up."""
     connections_per_address: int = 4_096

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imd.rest.cached import Cached, CacheRequest
-from imd.rest.dispatch import Dispatch
+from imd.rest.dispatch import Dispatch, Doors
 from imd.rest.errors import Headers
 from imd.rest.replies import FILE, PLAIN, READY, Reply
 from imd.rest.routes import API
@@ -115,7 +115,7 @@ class Pages:
         names = list(self._checks)
         passed = await gatherResults([Deferred.fromCoroutine(self._passes(n)) for n in names])
         missing = [name for name, good in zip(names, passed, strict=True) if not good]
-        if self._dispatch.draining:
+        if self._dispatch.doors is not Doors.OPEN:
             missing.append("draining")
         if missing:
             return Reply(503, NotReady("not_ready", missing), ((b"Retry-After", b"1"),))

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import CACHED
@@ -28,8 +28,10 @@ from imd.rest.admission import Admission, presented
 from imd.rest.dispatch import Dispatch
 from imd.rest.errors import MethodNotAllowed, PathNotFound
 from imd.rest.exchange import given_request_id
-from imd.service.figures import Figures
+from imd.service.figures import FIGURES, Figures, shown
 from imd.service.metrics import Metrics
+from imd.service.standing import Gathered
+from imd.service.sums import METRICS, written
 from imd.web.console import POLICY, Page, read_console
 from imd.wire.codec import encode
 
@@ -46,10 +48,11 @@ _GUARD: Final = (
 
 
 class Watching(NamedTuple):
-    """What there is to see; ``demo`` makes the demo's data, None where that is refused."""
+    """What there is to see, of all processes; ``demo`` makes the demo's data, None if refused."""
 
     metrics: Metrics
     figures: Figures
+    gather: Callable[[str], Awaitable[Gathered]]
     demo: Callable[[], Awaitable[dict[str, Any]]] | None = None
 
 
@@ -126,21 +129,51 @@ class StaticPage(Leaf):
         return body
 
 
-class LiveFigures(Leaf):
+class SlowLeaf(Leaf):
+    """A path whose answer takes a while."""
+
+    def render(self, request: Any) -> int:
+        Deferred.fromCoroutine(self._answer_later(request))
+        return NOT_DONE_YET
+
+    async def _answer_later(self, request: Any) -> None:
+        gone: list[object] = []
+        request.notifyFinish().addBoth(gone.append)
+        try:
+            if request.method not in self.verbs:
+                raise MethodNotAllowed(b", ".join(sorted((*self.verbs, b"OPTIONS"))))
+            body = await self.answer_later(request)
+        except CancelledError:
+            raise
+        except ImError as error:
+            body = self._dispatch.refuse(request, error)
+        except Exception:
+            body = self._dispatch.crash(request, Failure())
+        if not gone:
+            request.write(body)
+            request.finish()
+
+    async def answer_later(self, request: Any) -> bytes:
+        """As :meth:`answer`."""
+        raise PathNotFound()
+
+
+class LiveFigures(SlowLeaf):
     """``/console/figures``: for whoever is believed, or a service key."""
 
-    def __init__(self, dispatch: Dispatch, admission: Admission, figures: Figures) -> None:
+    def __init__(self, dispatch: Dispatch, admission: Admission, watching: Watching) -> None:
         super().__init__(dispatch)
-        self._admission, self._figures = admission, figures
+        self._admission, self._gather = admission, watching.gather
 
-    def answer(self, request: Any) -> bytes:
+    async def answer_later(self, request: Any) -> bytes:
         caller = self._admission.admit(request, READ)
         if not caller.is_service:
             raise Forbidden("The server's figures are for service keys.")
-        return _send(request, encode(self._figures.now()), _JSON)
+        gathered = await self._gather(FIGURES)
+        return _send(request, encode(shown([look for _, look in gathered.found])), _JSON)
 
 
-class DemoDoor(Leaf):
+class DemoDoor(SlowLeaf):
     """``POST /console/demo`` makes the demo's data; mounted where everybody is believed."""
 
     verbs = (b"POST",)
@@ -154,42 +187,24 @@ class DemoDoor(Leaf):
         super().__init__(dispatch)
         self._admission, self._make = admission, make
 
-    def render(self, request: Any) -> int:
-        Deferred.fromCoroutine(self._answer_later(request))
-        return NOT_DONE_YET
-
-    async def _answer_later(self, request: Any) -> None:
-        gone: list[object] = []
-        request.notifyFinish().addBoth(gone.append)
-        try:
-            if request.method not in self.verbs:
-                raise MethodNotAllowed(b"OPTIONS, POST")
-            self._admission.admit(request, WRITE)
-            body = _send(request, encode(await self._make()), _JSON)
-        except CancelledError:
-            raise
-        except ImError as error:
-            body = self._dispatch.refuse(request, error)
-        except Exception:
-            body = self._dispatch.crash(request, Failure())
-        if not gone:
-            request.write(body)
-            request.finish()
+    async def answer_later(self, request: Any) -> bytes:
+        self._admission.admit(request, WRITE)
+        return _send(request, encode(await self._make()), _JSON)
 
 
-class MetricsPage(Leaf):
+class MetricsPage(SlowLeaf):
     """``/metrics``: for loopback peers, or a service key with the scope ``metrics`` (page 2.8)."""
 
-    def __init__(self, dispatch: Dispatch, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, dispatch: Dispatch, admission: Admission, watching: Watching) -> None:
         super().__init__(dispatch)
-        self._admission, self._metrics = admission, metrics
+        self._admission, self._gather = admission, watching.gather
 
-    def answer(self, request: Any) -> bytes:
+    async def answer_later(self, request: Any) -> bytes:
         if presented(request) is not None or not _is_local(request):
             caller = self._admission.admit(request, _METRICS_SCOPE)
             if not caller.is_service:
                 raise MissingScope("This needs a service key with the scope 'metrics'.")
-        text = generate_latest(self._metrics.registry)
+        text = written(await self._gather(METRICS))
         return _send(request, text, CONTENT_TYPE_LATEST.encode("ascii"))
 
 
@@ -227,15 +242,13 @@ def mount(
     dispatch: Dispatch, admission: Admission, watching: Watching, *, console: bool
 ) -> Mounted:
     """The resources of this module; without ``console`` only the metrics."""
-    leaves: dict[bytes, IResource] = {
-        b"metrics": MetricsPage(dispatch, admission, watching.metrics)
-    }
+    leaves: dict[bytes, IResource] = {b"metrics": MetricsPage(dispatch, admission, watching)}
     if not console:
         return Mounted(leaves, {})
     pages = {name: StaticPage(dispatch, page) for name, page in read_console().items()}
     leaves[b""] = pages.pop("index.html")
     below: dict[bytes, IResource] = {name.encode(): page for name, page in pages.items()}
-    below[b"figures"] = LiveFigures(dispatch, admission, watching.figures)
+    below[b"figures"] = LiveFigures(dispatch, admission, watching)
     if watching.demo is not None:
         below[b"demo"] = DemoDoor(dispatch, admission, watching.demo)
     return Mounted(leaves, {b"console": ConsoleTree(dispatch, below)})

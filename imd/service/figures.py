@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from imd.service.metrics import SECONDS, Metrics, Totals
+from imd.service.sums import added
 
+#: what these figures are called among processes
+FIGURES: Final = "figures"
 #: seconds between two totals, and how many are kept
 TICK: Final = 1.0
 KEPT: Final = 60
@@ -38,36 +42,35 @@ class Figures:
         self._seen.append((now, self._metrics.totals()))
 
     def now(self) -> dict[str, Any]:
-        """The figures as JSON values; times in ms, None where there was nothing to measure."""
+        """The figures of this process alone; see :func:`shown`."""
+        return shown([self.look()])
+
+    def look(self) -> dict[str, Any]:
+        """This process's part of the figures as plain numbers, which can be added up."""
         metrics, sources = self._metrics, self._metrics.sources
         now = self._clock.seconds()
         then, before = self._seen[max(0, len(self._seen) - 1 - SPAN)]
         totals = metrics.totals()
         seconds = max(now - then, TICK)
-        sockets = {kind: number for kind, number in sources.sockets.items() if number}
         waits, waited = sources.database_waits()
         return {
-            "uptime": round(now - self._started),
-            "sockets": {"total": sum(sockets.values()), "by_type": sockets},
-            "messages": {
-                "stored": totals.stored,
-                "per_second": round((totals.stored - before.stored) / seconds, 2),
-                "history": self._history(),
-            },
-            "deliveries": {
-                "total": totals.delivered,
-                "per_second": round((totals.delivered - before.delivered) / seconds, 2),
-            },
-            "requests": _spread(totals.requests, before.requests, seconds),
-            "commits": _spread(totals.commits, before.commits, seconds),
+            "worst": {"uptime": now - self._started, "lag": metrics.lag},
+            "sockets": {kind: number for kind, number in sources.sockets.items() if number},
+            "stored": totals.stored,
+            "stored_a_second": (totals.stored - before.stored) / seconds,
+            "history": self._history(),
+            "delivered": totals.delivered,
+            "delivered_a_second": (totals.delivered - before.delivered) / seconds,
+            "requests": _bins(totals.requests, before.requests),
+            "requests_a_second": (sum(totals.requests) - sum(before.requests)) / seconds,
+            "commits": _bins(totals.commits, before.commits),
+            "commits_a_second": (sum(totals.commits) - sum(before.commits)) / seconds,
             "recoveries": dict(sources.recoveries),
-            "database": {
-                "queue": sources.database_load(),
-                "writer_queue": sources.writer_queue(),
-                "wait_ms": round(waited / waits * 1000, 2) if waits else None,
-            },
-            "reactor_lag_ms": round(metrics.lag * 1000, 1),
-            "push": _outbox(sources.outbox() if sources.outbox is not None else None),
+            "queue": sources.database_load(),
+            "writer_queue": sources.writer_queue(),
+            "waits": waits,
+            "waited": waited,
+            "outbox": dict(sources.outbox()) if sources.outbox is not None else None,
         }
 
     def _history(self) -> list[int]:
@@ -76,14 +79,45 @@ class Figures:
         return [later - sooner for sooner, later in pairwise(stored)]
 
 
-def _outbox(states: Mapping[str, int] | None) -> dict[str, Any] | None:
-    return None if states is None else {"total": sum(states.values()), "by_state": dict(states)}
-
-
-def _spread(now: Sequence[int], before: Sequence[int], seconds: float) -> dict[str, Any]:
-    bins = [later - sooner for later, sooner in zip(now, before, strict=True)]
+def shown(looks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of all these processes as JSON values; times in ms, None for nothing measured."""
+    worst = [look["worst"] for look in looks]
+    # The outbox is the database's: each process sees the whole of it.
+    outbox = next((look["outbox"] for look in looks if look["outbox"] is not None), None)
+    parts = [{**look, "worst": None, "outbox": None} for look in looks]
+    all_: dict[str, Any] = reduce(added, parts)
     return {
-        "per_second": round(sum(bins) / seconds, 2),
+        "uptime": round(max(one["uptime"] for one in worst)),
+        "sockets": {"total": sum(all_["sockets"].values()), "by_type": all_["sockets"]},
+        "messages": {
+            "stored": all_["stored"],
+            "per_second": round(all_["stored_a_second"], 2),
+            "history": all_["history"],
+        },
+        "deliveries": {
+            "total": all_["delivered"],
+            "per_second": round(all_["delivered_a_second"], 2),
+        },
+        "requests": _spread(all_["requests"], all_["requests_a_second"]),
+        "commits": _spread(all_["commits"], all_["commits_a_second"]),
+        "recoveries": all_["recoveries"],
+        "database": {
+            "queue": all_["queue"],
+            "writer_queue": all_["writer_queue"],
+            "wait_ms": round(all_["waited"] / all_["waits"] * 1000, 2) if all_["waits"] else None,
+        },
+        "reactor_lag_ms": round(max(one["lag"] for one in worst) * 1000, 1),
+        "push": outbox if outbox is None else {"total": sum(outbox.values()), "by_state": outbox},
+    }
+
+
+def _bins(now: Sequence[int], before: Sequence[int]) -> list[int]:
+    return [later - sooner for later, sooner in zip(now, before, strict=True)]
+
+
+def _spread(bins: Sequence[int], a_second: float) -> dict[str, Any]:
+    return {
+        "per_second": round(a_second, 2),
         "p50_ms": quantile(bins, 0.5),
         "p99_ms": quantile(bins, 0.99),
     }

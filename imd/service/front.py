@@ -17,7 +17,7 @@ from imd.config import Settings
 from imd.delivery.admission import Admission
 from imd.rest.admission import Admission as Gate
 from imd.rest.channel import HardenedSite
-from imd.rest.dispatch import Dispatch
+from imd.rest.dispatch import Dispatch, Doors
 from imd.rest.framing import Limits
 from imd.rest.origins import Origins
 from imd.rest.pages import Check, File
@@ -40,9 +40,14 @@ class Front:
     dispatch: Dispatch
     sockets: Sockets
 
-    def refuse(self) -> None:
-        """Let readiness and new requests say no from now on."""
-        self.dispatch.draining = True
+    def last_call(self) -> None:
+        """Not ready from now on, and each connection is closed soon or after its next answer."""
+        self.dispatch.doors = Doors.LAST_CALL
+        self.site.drain()
+
+    def shut(self) -> None:
+        """New requests are refused from now on."""
+        self.dispatch.doors = Doors.SHUT
 
 
 def build_front(

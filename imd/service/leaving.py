@@ -12,14 +12,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
-from twisted.logger import Logger
-
-log = Logger()
 
 
 def say(line: str) -> None:
@@ -51,8 +49,8 @@ def _exit(status: int) -> None:
     os._exit(status)
 
 
-def heed_signals(reactor: IReactorFromThreads) -> None:
-    """Let SIGTERM and SIGINT mean a clean stop with status 0, and SIGHUP nothing.
+def heed_signals(reactor: IReactorFromThreads, hangup: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT mean a clean stop with status 0, and SIGHUP call ``hangup``.
 
     A second SIGINT ends the process at once. Call it once the reactor runs, which has put its own
     signal functions in place by then.
@@ -63,7 +61,7 @@ def heed_signals(reactor: IReactorFromThreads) -> None:
         reactor.callFromThread(stop, reactor)
 
     def on_hangup(number: int, frame: FrameType | None) -> None:
-        reactor.callFromThread(log.info, "SIGHUP is ignored: this is one process without workers")
+        reactor.callFromThread(hangup)
 
     signal.signal(signal.SIGTERM, on_stop)
     signal.signal(signal.SIGINT, on_stop)

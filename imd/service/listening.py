@@ -22,7 +22,9 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
+    IAddress,
     IListeningPort,
+    IProtocol,
     IProtocolFactory,
     IReactorTCP,
     IStreamServerEndpoint,
@@ -34,11 +36,15 @@ from twisted.internet.ssl import (
     TLSVersion,
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from imd.config.checks import is_loopback
 from imd.config.settings import HttpSettings
 
-BACKLOG = 1024
+#: connections that wait for us in the kernel: as many as come back at once after a restart
+BACKLOG = 4096
+#: connections that are accepted in one turn of the reactor
+ACCEPTS = 16
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -85,11 +91,11 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _inherited(reactor: Any, loopback_only: bool) -> IStreamServerEndpoint | None:
+def _inherited(loopback_only: bool) -> tuple[int, socket.AddressFamily] | None:
     """The socket that systemd opened for us, if there is one."""
     try:
         # Twisted took LISTEN_FDS out of the environment; this is its only door to them.
-        descriptor: int = serverFromString(reactor, "systemd:domain=INET:index=0").fileno
+        descriptor: int = serverFromString(None, "systemd:domain=INET:index=0").fileno
     except IndexError:
         return None
     with closing(socket.socket(fileno=os.dup(descriptor))) as given:
@@ -98,22 +104,48 @@ def _inherited(reactor: Any, loopback_only: bool) -> IStreamServerEndpoint | Non
         raise CannotServe(
             f"auth.mode is trusted, which is for loopback only, but systemd opened {address[0]}"
         )
-    return AdoptedStreamServerEndpoint(reactor, descriptor, family)
+    return descriptor, family
+
+
+def _address(http: HttpSettings) -> tuple[str, socket.AddressFamily]:
+    interface = "127.0.0.1" if http.interface == "localhost" else http.interface
+    is_6 = ipaddress.ip_address(interface).version == 6
+    return interface, socket.AF_INET6 if is_6 else socket.AF_INET
 
 
 def endpoint(
     reactor: IReactorTCP, http: HttpSettings, loopback_only: bool
 ) -> IStreamServerEndpoint:
     """Where to listen: systemd's socket, else ``http.interface`` and ``http.port``."""
-    inherited = _inherited(reactor, loopback_only)
+    inherited = _inherited(loopback_only)
     if inherited is not None:
-        return inherited
-    interface = "127.0.0.1" if http.interface == "localhost" else http.interface
-    kind = (
-        TCP6ServerEndpoint if ipaddress.ip_address(interface).version == 6 else TCP4ServerEndpoint
-    )
+        return AdoptedStreamServerEndpoint(reactor, *inherited)
+    interface, family = _address(http)
+    kind = TCP6ServerEndpoint if family == socket.AF_INET6 else TCP4ServerEndpoint
     made: IStreamServerEndpoint = kind(reactor, http.port, backlog=BACKLOG, interface=interface)
     return made
+
+
+@implementer(IProtocolFactory)
+class Doorstep:
+    """The factory before the port, which keeps it from taking all of a crowd in one turn."""
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+        #: any kind of port; only one of TCP has a number of accepts
+        self.port: Any = None
+        self.doStart, self.doStop = factory.doStart, factory.doStop
+
+    async def listen(self, endpoint: IStreamServerEndpoint) -> IListeningPort:
+        """Be what the endpoint listens with."""
+        port: IListeningPort = await endpoint.listen(self)
+        self.port = port
+        return port
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """As the factory; the port doubles its number of accepts while there is a crowd."""
+        self.port.numberAccepts = ACCEPTS
+        return self._factory.buildProtocol(addr)
 
 
 async def open_port(
@@ -124,13 +156,53 @@ async def open_port(
     ``loopback_only`` (trusted mode) refuses a socket of systemd that others can reach; that
     ``http.interface`` is a loopback one, the config room has checked (page 2.1).
     """
-    factory = secured(site, http, reactor)
+    doorstep = Doorstep(secured(site, http, reactor))
     try:
-        return await endpoint(reactor, http, loopback_only).listen(factory)
+        return await doorstep.listen(endpoint(reactor, http, loopback_only))
     except CannotListenError as error:
-        reason = getattr(error.socketError, "strerror", None) or error.socketError
-        where = f"{http.interface} port {http.port}"
-        raise CannotServe(f"cannot listen on {where}: {reason}") from None
+        raise _taken(http, error.socketError) from None
+
+
+def _taken(http: HttpSettings, error: OSError) -> CannotServe:
+    reason = getattr(error, "strerror", None) or error
+    return CannotServe(f"cannot listen on {http.interface} port {http.port}: {reason}")
+
+
+def open_shared(http: HttpSettings, *, loopback_only: bool) -> socket.socket:
+    """Listen for others, who accept: systemd's socket, else a new one; as :func:`open_port`."""
+    inherited = _inherited(loopback_only)
+    if inherited is not None:
+        return socket.socket(fileno=inherited[0])
+    interface, family = _address(http)
+    shared = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        shared.bind((interface, http.port))
+        shared.listen(BACKLOG)
+    except OSError as error:
+        shared.close()
+        raise _taken(http, error) from None
+    return shared
+
+
+def is_listening(descriptor: int) -> bool:
+    """Whether the descriptor is that of a listening socket."""
+    try:
+        with closing(socket.socket(fileno=os.dup(descriptor))) as given:
+            return bool(given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+
+
+async def adopt_port(
+    reactor: Any, http: HttpSettings, site: IProtocolFactory, descriptor: int
+) -> IListeningPort:
+    """Accept on a listening socket that the supervisor opened."""
+    doorstep = Doorstep(secured(site, http, reactor))
+    with closing(socket.socket(fileno=os.dup(descriptor))) as given:
+        family = given.family
+    shared = AdoptedStreamServerEndpoint(reactor, descriptor, family)
+    return await doorstep.listen(shared)
 
 
 def port_number(port: IListeningPort) -> int:

@@ -155,7 +155,9 @@ def _level(event: LogEvent) -> str:
 
 def _text_line(event: LogEvent, private: bool) -> str:
     source = event.get("log_namespace") or event.get("log_system") or "-"
-    line = f"{_time(event)} {_level(event):<8} [{escaped(str(source))}] {escaped(_message(event))}"
+    worker = f"w{event['worker']} " if type(event.get("worker")) is int else ""
+    head = f"{_time(event)} {_level(event):<8} {worker}[{escaped(str(source))}]"
+    line = f"{head} {escaped(_message(event))}"
     if (request := event.get("request_id")) is not None:
         line += f" ({escaped(str(request))})"
     failure = _failure(event)
@@ -222,13 +224,23 @@ class LineObserver:
 
 
 def log_observer(
-    file: TextIO, *, as_json: bool, level: str = "info", private: bool = True
+    file: TextIO,
+    *,
+    as_json: bool,
+    level: str = "info",
+    private: bool = True,
+    worker: int | None = None,
 ) -> ILogObserver:
     """The observer for ``log.format`` and ``log.level`` (page 5.6).
 
-    ``private`` leaves out what exceptions say; see :func:`traced`.
+    ``private`` leaves out what exceptions say; see :func:`traced`. Each line of a ``worker`` names
+    it: as a field, or as ``w2`` before the source.
     """
     line = _json_line if as_json else _text_line
-    observer = LineObserver(file, lambda event: line(event, private))
+
+    def render(event: LogEvent) -> str:
+        return line(event if worker is None else {**event, "worker": worker}, private)
+
+    observer = LineObserver(file, render)
     least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     return FilteringLogObserver(observer, [least])

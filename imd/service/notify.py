@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from twisted.logger import Logger
 
 READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
+#: to be formatted with the monotonic clock in microseconds, which ``Type=notify-reload`` wants
+RELOADING = "RELOADING=1\nMONOTONIC_USEC={}"
 
 
 class Systemd:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.python import usage
 
 from imd import __version__
+
+#: how many workers one port may have
+MOST_WORKERS: Final = 64
 
 
 class Options(usage.Options):
@@ -27,6 +30,8 @@ class Options(usage.Options):
         ["interface", None, None, "Address to listen on (http.interface)."],
         ["port", None, None, "TCP port; 0 is any free one (http.port)."],
         ["state-dir", None, None, "State directory; else IMD_STATE_DIR."],
+        ["workers", None, None, "Supervise this many processes on the port (1 to 64)."],
+        ["worker", None, None, "Set by the supervisor: be its worker of this number."],
     ]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -47,6 +52,20 @@ class Options(usage.Options):
         """There is nothing but options."""
         if words:
             raise usage.UsageError(f"unexpected argument {words[0]!r}")
+
+    def postOptions(self) -> None:
+        """How many workers there may be; UsageError names the option and what is allowed."""
+        values: dict[str, Any] = self
+        for name in ("workers", "worker"):
+            given = values[name]
+            if given is None:
+                continue
+            if not (given.isascii() and given.isdecimal() and 1 <= int(given) <= MOST_WORKERS):
+                allowed = f"a whole number, 1 to {MOST_WORKERS}"
+                raise usage.UsageError(f"--{name} {given!r} is not allowed; allowed: {allowed}")
+            values[name] = int(given)
+        if values["workers"] and values["worker"]:
+            raise usage.UsageError("--worker is the supervisor's; give --workers alone")
 
     def overrides(self) -> dict[str, object]:
         """What the options say of settings, by ``section.key``; None where they say nothing."""

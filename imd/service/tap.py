@@ -21,17 +21,17 @@ from twisted.python.logfile import LogFile
 from imd.config import Settings, SettingsError, load
 from imd.domain.errors import ImError
 from imd.service import leaving
+from imd.service.launching import Launch
 from imd.service.listening import CannotServe
 from imd.service.logs import log_observer
 from imd.service.options import Options
 from imd.service.ordered import OrderedService, Steps
+from imd.service.standing import Alone, Standing
 from imd.storage.engine import StorageError
 from imd.storage.schema import SchemaError
 
 __all__ = ["Options", "makeService"]
 
-#: seconds after the drain at which the process ends in any case (page 4.6 allows 5)
-LAST_RESORT = 4.7
 #: errors whose own words tell the operator what to do
 _CLEAR = (CannotServe, SchemaError, StorageError, ImError, OSError)
 
@@ -44,10 +44,15 @@ class ImdService(OrderedService):
     log = Logger()
 
     def __init__(
-        self, settings: Settings, reactor: Any, serve: Serve, observer: ILogObserver | None
+        self,
+        settings: Settings,
+        reactor: Any,
+        serve: Serve,
+        standing: Standing,
+        observer: ILogObserver | None,
     ) -> None:
         super().__init__(lambda steps: serve(settings, reactor, steps), reactor, self._refused)
-        self._settings, self._reactor, self._observer = settings, reactor, observer
+        self._reactor, self._standing, self._observer = reactor, standing, observer
 
     def setServiceParent(self, parent: Any) -> None:
         """Join the application, and make its log ours."""
@@ -57,12 +62,12 @@ class ImdService(OrderedService):
 
     def startService(self) -> None:
         """Start, and take the signals as soon as the reactor has put up its own."""
-        self._reactor.callWhenRunning(leaving.heed_signals, self._reactor)
+        self._reactor.callWhenRunning(leaving.heed_signals, self._reactor, self._standing.hangup)
         super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Stop; whatever hangs is left behind at the last resort."""
-        leaving.leave_within(self._settings.http.drain + LAST_RESORT)
+        leaving.leave_within(self._standing.last_resort())
         return super().stopService()
 
     def _refused(self, failure: Failure) -> None:
@@ -74,7 +79,7 @@ class ImdService(OrderedService):
             lines = [f"the start failed: {type(error).__name__} (see the log)"]
         for line in lines:
             self.log.error("cannot start: {reason}", reason=line)
-            leaving.say(f"imd: {line}")
+            self._standing.say(line)
         leaving.fail(self._reactor)
 
 
@@ -82,43 +87,77 @@ def makeService(options: Options) -> ImdService:
     """The server as a service; SystemExit with one line for each problem of the settings."""
     from twisted.internet import reactor
 
-    from imd.service.wiring import serve
-
-    return make_service(options, reactor, serve)
+    return make_service(options, reactor)
 
 
-def make_service(options: Options, reactor: Any, serve: Serve) -> ImdService:
+def make_service(options: Options, reactor: Any, serve: Serve | None = None) -> ImdService:
     """As :func:`makeService`, on a given reactor and with a given start."""
-    values: dict[str, Any] = options
     try:
-        settings = load(
-            values["profile"],
-            values["config"],
-            values["state-dir"],
-            os.environ,
-            options.overrides(),
-        )
+        settings = read_settings(options)
+        file = _log_file(options)
+        standing = standing_of(options, settings, reactor, file)
     except SettingsError as error:
         # sys.exit prints it on stderr; the status is 1.
         raise SystemExit("\n".join(f"imd: {line}" for line in error.problems)) from None
-    return ImdService(settings, reactor, serve, _observer(options, settings))
+    observer = None if file is None else _observer(file, options, settings)
+    return ImdService(settings, reactor, serve or standing.serve, standing, observer)
 
 
-def _observer(options: Options, settings: Settings) -> ILogObserver | None:
-    """Our observer on the file that twistd would log to; None where twistd is told another way."""
-    twistd: Any = options.parent or {}
-    if twistd.get("logger") or twistd.get("syslog"):
-        return None
+def read_settings(options: Options) -> Settings:
+    """The settings as they stand now; SettingsError when they cannot be used."""
+    values: dict[str, Any] = options
+    settings = load(
+        values["profile"], values["config"], values["state-dir"], os.environ, options.overrides()
+    )
+    if (values["workers"] or values["worker"]) and not settings.bus.url:
+        raise SettingsError(["workers need Redis: set bus.url"])
+    return settings
+
+
+def standing_of(
+    options: Options, settings: Settings, reactor: Any, file: TextIO | None
+) -> Standing:
+    """What this process is to be, by ``--workers`` and the supervisor's own ``--worker``.
+
+    ``file`` is what it logs to, and its workers with it.
+    """
+    values: dict[str, Any] = options
+    if values["workers"] is not None:
+        from imd.service.supervisor import Supervisor
+
+        return Supervisor(
+            values["workers"],
+            settings,
+            reactor,
+            Launch.of(options, settings, os.environ),
+            lambda: read_settings(options),
+            None if file is sys.stdout else file,
+        )
+    if values["worker"] is not None:
+        from imd.service.worker import Worker
+
+        return Worker(values["worker"], settings, reactor)
+    return Alone(settings, reactor)
+
+
+def _observer(file: TextIO, options: Options, settings: Settings) -> ILogObserver:
+    values: dict[str, Any] = options
     return log_observer(
-        _log_file(twistd.get("logfile"), bool(twistd.get("nodaemon", True))),
+        file,
         as_json=settings.log.format == "json",
         level=settings.log.level,
         private=settings.profile == "prod",
+        worker=values["worker"],
     )
 
 
-def _log_file(name: str | None, foreground: bool) -> TextIO:
-    if name == "-" or (foreground and not name):
+def _log_file(options: Options) -> TextIO | None:
+    """The file that twistd would log to; None where twistd is told another way."""
+    twistd: Any = options.parent or {}
+    if twistd.get("logger") or twistd.get("syslog"):
+        return None
+    name = twistd.get("logfile")
+    if name == "-" or (twistd.get("nodaemon", True) and not name):
         return sys.stdout
     file: Any = LogFile.fromFullPath(name or "twistd.log")
     text: TextIO = file

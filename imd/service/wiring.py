@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, cast
 
-from twisted.logger import Logger
-
-from imd import __version__
 from imd.actions.ports import Clock, Committed, House, Rates, Rules
 from imd.config import Settings
 from imd.config.settings import LimitsSettings
@@ -22,6 +18,7 @@ from imd.delivery.admission import Admission
 from imd.delivery.courier import Courier
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
+from imd.service.announcing import AT_ONCE, repeat
 from imd.service.clock import SystemClock
 from imd.service.console import Watching
 from imd.service.credentials import (
@@ -34,28 +31,25 @@ from imd.service.credentials import (
 )
 from imd.service.demo import tell_demo
 from imd.service.drain import GRACE, Drain
-from imd.service.figures import TICK, Figures
+from imd.service.figures import FIGURES, TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
-from imd.service.listening import CannotServe, open_port, port_number
+from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
-from imd.service.notify import ALIVE, READY, STOPPING, Systemd
 from imd.service.ordered import Steps
 from imd.service.secret import signing_secret
-from imd.service.steady import Steady
+from imd.service.standing import Place
+from imd.service.sums import METRICS, told
 from imd.service.tokens import Tokens
 from imd.storage.store import Store, open_store
-
-log = Logger()
 
 #: seconds that each step of a stop may take; after the drain, the sum stays below 5 (page 4.6)
 _STORE_LIMIT: Final = 1.5
 _STORE_MARGIN: Final = 0.5
-_AT_ONCE: Final = 0.2
 
 
-async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
+async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) -> None:
     """Start everything in order and open the port; returns when the server is ready.
 
     Raises CannotServe, SchemaError, StorageError or Unavailable when it cannot be.
@@ -80,7 +74,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     registry = Registry(settings.limits.sockets_per_user)
     neighbours = neighbours_of(settings.bus, reactor, clock, store.looks, registry)
     courier = Courier(store.looks, registry, reactor, clock.now, neighbours.bus)
-    steps.add("courier", courier.stop, _AT_ONCE)
+    steps.add("courier", courier.stop, AT_ONCE)
     admission = Admission(registry, courier.feeds, courier.badges)
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
@@ -96,25 +90,25 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    front = watched_front(settings, reactor, steps, house, admission, store, courier, neighbours)
+    front = watched_front(
+        settings, reactor, steps, place, house, admission, store, courier, neighbours
+    )
     front.sockets.start()
-    steps.add("sockets", front.sockets.stop, _AT_ONCE)
+    steps.add("sockets", front.sockets.stop, AT_ONCE)
 
-    trusted = settings.auth.mode == "trusted"
-    port = await open_port(reactor, http, front.site, loopback_only=trusted)
+    port = await place.open_port(settings, front.site)
     drain = Drain(
-        refuse=front.refuse,
+        last_call=front.last_call,
+        shut=front.shut,
         port=port,
         sockets=front.sockets.drain,
         idle=front.dispatch.idle,
-        close_idle=front.site.drain,
         connections=lambda: len(front.site.channels),
-        seconds=http.drain,
+        seconds=lambda: place.patience(http.drain),
         clock=reactor,
     )
-    steps.add("drain", drain, http.drain + GRACE + _AT_ONCE)
-    announce(settings, port_number(port))
-    watch(steps, reactor, Systemd(os.environ))
+    steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
+    place.ready(settings, port, steps)
 
 
 async def keep_door(
@@ -200,6 +194,7 @@ def watched_front(
     settings: Settings,
     reactor: Any,
     steps: Steps,
+    place: Place,
     house: House,
     admission: Admission,
     store: Store,
@@ -208,23 +203,32 @@ def watched_front(
 ) -> Front:
     """The site, with everything measured that it shows."""
     metrics = Metrics()
-    watching = watching_of(settings, reactor, house, metrics)
+    watching = watching_of(settings, reactor, place, house, metrics)
     checks = {"database": answers(store.ping)}
-    front = build_front(settings, reactor, house, admission, checks, watching, neighbours.degraded)
+
+    def degraded() -> list[str]:
+        return [*neighbours.degraded(), *place.degraded()]
+
+    front = build_front(settings, reactor, house, admission, checks, watching, degraded)
     measure(metrics, store, courier, front)
     neighbours.measure(metrics)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
+    figures = watching.figures
+    place.share({METRICS: lambda: told(metrics.registry.collect()), FIGURES: figures.look})
     return front
 
 
-def watching_of(settings: Settings, reactor: Any, house: House, metrics: Metrics) -> Watching:
+def watching_of(
+    settings: Settings, reactor: Any, place: Place, house: House, metrics: Metrics
+) -> Watching:
     """What the console shows; it makes demo data only where everybody is believed, in dev."""
 
     def make() -> Awaitable[dict[str, Any]]:
         return tell_demo(house)
 
     playing = settings.profile == "dev" and settings.auth.mode == "trusted"
-    return Watching(metrics, Figures(metrics, reactor), make if playing else None)
+    figures = Figures(metrics, reactor)
+    return Watching(metrics, figures, place.gather, make if playing else None)
 
 
 def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> None:
@@ -246,16 +250,6 @@ def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> N
 # ---- what goes on beside
 
 
-def repeat(
-    steps: Steps, reactor: Any, name: str, every: float, work: Callable[[], Awaitable[Any] | None]
-) -> Steady:
-    """Start a repeating call, and let it stop in its place."""
-    steady = Steady(name, every, work, reactor)
-    steady.start()
-    steps.add(name, steady.stop, _AT_ONCE)
-    return steady
-
-
 def answers(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
     """A readiness check: good when ``ping`` comes back, bad when it raises."""
 
@@ -264,27 +258,3 @@ def answers(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]
         return True
 
     return check
-
-
-def announce(settings: Settings, port: int) -> None:
-    """The start-up lines, as the original's (page 5.2)."""
-    log.info(
-        "Starting IM server, version {version}, running on port {port}, {time}",
-        version=__version__,
-        port=port,
-        time=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
-    log.info("Configuration profile: {profile}", profile=settings.profile)
-    if settings.auth.mode == "trusted":
-        log.warn(
-            "auth.mode is trusted: whoever reaches {interface} is believed to be anybody",
-            interface=settings.http.interface,
-        )
-
-
-def watch(steps: Steps, reactor: Any, systemd: Systemd) -> None:
-    """Tell systemd that the server is ready, then that it is alive, at last that it stops."""
-    systemd.tell(READY)
-    if systemd.alive_every is not None:
-        repeat(steps, reactor, "watchdog", systemd.alive_every, lambda: systemd.tell(ALIVE))
-    steps.add("systemd", lambda: systemd.tell(STOPPING), _AT_ONCE)

@@ -8,7 +8,7 @@ the executor, knows no Deferreds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from imd.actions.ports import Committed, Posted
@@ -23,7 +23,7 @@ from imd.domain.errors import (
 )
 from imd.domain.message import Draft, fingerprint
 from imd.domain.participant import Mark, Marked
-from imd.domain.session import Head, unread
+from imd.domain.session import unread
 from imd.storage.engine import Bulk, Connection
 from imd.storage.log import Entry, Facts
 from imd.storage.transaction import Transaction
@@ -36,6 +36,11 @@ class Job(NamedTuple):
     origin: object = None
     named: bool = False
     unsettled: bool = False
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that it concerns; None for a note."""
+        return None if isinstance(self.wish, Note) else self.wish.session_id
 
 
 class Busy:
@@ -55,56 +60,43 @@ class Result(NamedTuple):
 
 def carry_out(transaction: Transaction, jobs: Sequence[Job], now: int) -> Result:
     """Judge and store; the caller commits. ``now`` is in ms."""
-    wanted = sorted({id_ for job in jobs if (id_ := _session_id(job)) is not None})
-    heads = transaction.sessions.lock_free(wanted) if wanted else {}
-    missing = [session_id for session_id in wanted if session_id not in heads]
-    held: set[str] = set()
-    if missing and transaction.connection.row_locks:
-        held = transaction.sessions.existing(missing)
-    batch = _Batch(transaction, heads, now)
-    outcomes = [_at_once(job, heads, held) for job in jobs]
-    for job in jobs:
-        if isinstance(job.wish, Note):
-            transaction.audit.note(job.wish)
-    open_ = [(place, job) for place, job in enumerate(jobs) if outcomes[place] is None]
-    sends = [(place, job) for place, job in open_ if isinstance(job.wish, Draft)]
-    if sends:
-        batch.post(sends, outcomes)
-    reads = [(place, job) for place, job in open_ if isinstance(job.wish, Mark)]
-    if reads:
-        batch.mark(reads, outcomes)
-    return Result([outcome for outcome in outcomes if outcome is not None], batch.committed)
-
-
-def _session_id(job: Job) -> str | None:
-    return None if isinstance(job.wish, Note) else job.wish.session_id
-
-
-def _at_once(job: Job, heads: Mapping[str, Head], held: Collection[str]) -> Outcome | None:
-    """The outcome of a job whose session is not at hand, or that needs none."""
-    if isinstance(job.wish, Note):
-        return job.wish
-    if job.wish.session_id in heads:
-        return None
-    return BUSY if job.wish.session_id in held else SessionNotFound()
+    wanted = {id_ for job in jobs if (id_ := job.session_id) is not None}
+    if wanted:
+        transaction.sessions.lock_free(sorted(wanted))
+    batch = _Batch(transaction, len(jobs), now)
+    placed = list(enumerate(jobs))
+    batch.note([(place, job) for place, job in placed if isinstance(job.wish, Note)])
+    batch.post([(place, job) for place, job in placed if isinstance(job.wish, Draft)])
+    batch.mark([(place, job) for place, job in placed if isinstance(job.wish, Mark)])
+    return Result([outcome for outcome in batch.outcomes if outcome is not None], batch.committed)
 
 
 Placed = Sequence[tuple[int, Job]]
 
 
 class _Batch:
-    """The work on the sessions that could be locked."""
+    """The outcomes by the jobs' places, and what is new."""
 
-    def __init__(self, transaction: Transaction, heads: dict[str, Head], now: int) -> None:
-        self._transaction, self._heads, self._now = transaction, heads, now
+    def __init__(self, transaction: Transaction, jobs: int, now: int) -> None:
+        self._transaction, self._now = transaction, now
+        self.outcomes: list[Outcome | None] = [None] * jobs
         self.committed: list[Committed] = []
+
+    def note(self, jobs: Placed) -> None:
+        for place, job in jobs:
+            assert isinstance(job.wish, Note)
+            self._transaction.audit.note(job.wish)
+            self.outcomes[place] = job.wish
 
     # ---- sends
 
-    def post(self, jobs: Placed, outcomes: list[Outcome | None]) -> None:
-        log = self._transaction.log
+    def post(self, jobs: Placed) -> None:
+        if not jobs:
+            return
+        log, outcomes = self._transaction.log, self.outcomes
         facts = log.facts([_draft(job) for _, job in jobs])
-        settled = self._settled(jobs)
+        heads = {known.head.id: known.head for known in facts if known.head and known.held}
+        settled = self._settled(jobs, heads)
         entries: list[Entry] = []
         places: list[int] = []
         # A key used twice in one batch: the later job repeats the earlier one's outcome.
@@ -129,8 +121,7 @@ class _Batch:
                     places.append(place)
             except ImError as refusal:
                 outcomes[place] = refusal
-        new, moved = log.store(self._heads, entries, self._now)
-        self._heads = {**self._heads, **moved}
+        new = log.store(heads, entries, self._now)
         for place, stored in zip(places, new, strict=True):
             outcomes[place] = Posted(stored.message, replayed=False)
         for place, entry in repeats:
@@ -138,15 +129,20 @@ class _Batch:
         # What an earlier attempt stored has been told to nobody yet.
         self.committed = [*settled.values(), *new]
 
-    def _judge(self, draft: Draft, facts: Facts) -> Posted | None:
+    def _judge(self, draft: Draft, facts: Facts) -> Posted | Busy | None:
         """None for a draft to be stored, Posted for one that is stored already."""
+        if facts.head is None:
+            raise SessionNotFound()
+        if not facts.held:
+            return BUSY
         if facts.role is None and draft.member != "none":
             raise NotAMember() if draft.member == "named" else SessionNotFound()
-        if facts.former is not None:
+        if facts.former_seq is not None:
             if facts.fingerprint != draft.fingerprint:
                 raise IdempotencyConflict()
-            return Posted(facts.former, replayed=True)
-        live = self._heads[draft.session_id].current_topic_id
+            former = self._transaction.log.at(draft.session_id, facts.former_seq)
+            return Posted(former, replayed=True)
+        live = facts.head.current_topic_id
         if draft.topic_id is not None and draft.topic_id != live:
             topic = self._transaction.topics.get(draft.topic_id)
             if topic is None or topic.session_id != draft.session_id:
@@ -154,13 +150,17 @@ class _Batch:
             raise TopicEnded()
         return None
 
-    def _settled(self, jobs: Placed) -> dict[int, Committed]:
+    def _settled(self, jobs: Placed, held: Collection[str]) -> dict[int, Committed]:
         """What earlier attempts with an unknown outcome did store, found by the message's id.
 
         The session's lock is held, so no former attempt can still be under way. The first message
         of an ad hoc group bears the session's id instead of its own.
         """
-        doubtful = [(place, _draft(job), job.origin) for place, job in jobs if job.unsettled]
+        doubtful = [
+            (place, draft, job.origin)
+            for place, job in jobs
+            if job.unsettled and (draft := _draft(job)).session_id in held
+        ]
         if not doubtful:
             return {}
         ids = {id_ for _, draft, _ in doubtful for id_ in (draft.id, draft.session_id)}
@@ -174,34 +174,34 @@ class _Batch:
 
     # ---- marks
 
-    def mark(self, jobs: Placed, outcomes: list[Outcome | None]) -> None:
+    def mark(self, jobs: Placed) -> None:
+        if not jobs:
+            return
         connection = self._transaction.connection
-        standing = _standing(connection, [(_mark(job), self._goal(_mark(job))) for _, job in jobs])
+        standing = _standing(connection, [_mark(job) for _, job in jobs])
         latest: dict[tuple[str, str], _Marks] = {}
         for (place, job), found in zip(jobs, standing, strict=True):
             mark = _mark(job)
-            if found is None:
-                outcomes[place] = NotAMember() if job.named else SessionNotFound()
+            if isinstance(found, Busy):
+                self.outcomes[place] = found
                 continue
-            member, goal = found
-            before = latest.get((mark.session_id, mark.user_id), member)
-            after = before.moved(goal, mark.read)
+            if found is None or found.marks is None:
+                named = job.named and found is not None
+                self.outcomes[place] = NotAMember() if named else SessionNotFound()
+                continue
+            before = latest.get((mark.session_id, mark.user_id), found.marks)
+            after = before.moved(found.goal, mark.read)
             latest[(mark.session_id, mark.user_id)] = after
-            counted = self._heads[mark.session_id].counted
-            outcomes[place] = Marked(
+            self.outcomes[place] = Marked(
                 mark.session_id,
                 mark.user_id,
                 after.read_seq,
                 after.delivered_seq,
-                unread(counted, after.read_counted),
+                unread(found.counted, after.read_counted),
                 after.read_seq > before.read_seq,
             )
         if latest:
             _move(connection, latest, self._now)
-
-    def _goal(self, mark: Mark) -> int:
-        newest = self._heads[mark.session_id].last_seq
-        return newest if mark.seq is None else min(mark.seq, newest)
 
 
 def _draft(job: Job) -> Draft:
@@ -241,13 +241,22 @@ class _Marks(NamedTuple):
         return _Marks(goal.seq, delivered, goal.counted, goal.timestamp)
 
 
-_STANDING = Bulk(
-    "marks_standing",
-    ("integer", "text", "text", "bigint"),
-    "SELECT v.column1, p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
-    " m.seq, m.counted, m.timestamp FROM {rows}"
-    " JOIN participants p ON p.session_id = v.column2 AND p.participant_id = v.column3"
-    " LEFT JOIN messages m ON m.session_id = v.column2 AND m.seq = v.column4",
+class _Standing(NamedTuple):
+    """A session's running total, a member's marks there (None for no member), and its goal."""
+
+    counted: int
+    marks: _Marks | None
+    goal: _Goal
+
+
+#: the goal is the message that is to be marked, the newest where none is named or none so late
+_STANDING = (
+    "SELECT v.column1, {held}, s.counted,"
+    " p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
+    " m.seq, m.counted, m.timestamp FROM {{rows}} JOIN sessions s ON s.id = v.column2"
+    " LEFT JOIN participants p ON p.session_id = s.id AND p.participant_id = v.column3"
+    " LEFT JOIN messages m ON m.session_id = s.id AND m.seq ="
+    " CASE WHEN v.column4 < s.last_seq THEN v.column4 ELSE s.last_seq END"
 )
 _MOVE = Bulk(
     "marks_move",
@@ -259,17 +268,19 @@ _MOVE = Bulk(
 )
 
 
-def _standing(
-    connection: Connection, wanted: Sequence[tuple[Mark, int]]
-) -> list[tuple[_Marks, _Goal] | None]:
-    """Each member's marks, and the message that it wants to have read; None for no member."""
-    asked = [
-        (place, mark.session_id, mark.user_id, goal) for place, (mark, goal) in enumerate(wanted)
-    ]
-    found: list[tuple[_Marks, _Goal] | None] = [None] * len(wanted)
-    for row in connection.rows_of(_STANDING, asked):
-        reached = _Goal(*row[5:8]) if row[5] is not None else _Goal(0, 0, 0)
-        found[row[0]] = (_Marks(*row[1:5]), reached)
+def _standing(connection: Connection, wanted: Sequence[Mark]) -> list[_Standing | Busy | None]:
+    """How each mark stands; None for no session, Busy for one that another transaction holds."""
+    bulk = Bulk(
+        "marks_standing",
+        ("integer", "text", "text", "bigint"),
+        _STANDING.format(held=connection.held),
+    )
+    asked = [(place, mark.session_id, mark.user_id, mark.seq) for place, mark in enumerate(wanted)]
+    found: list[_Standing | Busy | None] = [None] * len(wanted)
+    for row in connection.rows_of(bulk, asked):
+        marks = _Marks(*row[3:7]) if row[3] is not None else None
+        reached = _Goal(*row[7:10]) if row[7] is not None else _Goal(0, 0, 0)
+        found[row[0]] = _Standing(row[2], marks, reached) if row[1] else BUSY
     return found
 
 

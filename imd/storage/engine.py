@@ -56,10 +56,12 @@ class Connection(Protocol):
 
     #: appended to a SELECT to lock its rows; empty where the whole database is locked anyway
     lock: ClassVar[str]
-    #: the same, passing over rows that another transaction holds
-    lock_free: ClassVar[str]
-    #: whether rows can be locked singly, so that ``lock_free`` may pass over some
+    #: whether rows can be locked singly
     row_locks: ClassVar[bool]
+    #: locks rows of ``s``, passing over those that another transaction holds
+    lock_free: ClassVar[str]
+    #: whether this transaction holds the row of ``s``
+    held: ClassVar[str]
     #: whether a join may look at the rows before it
     lateral: ClassVar[bool]
 

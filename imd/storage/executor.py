@@ -135,7 +135,7 @@ class Executor:
         timeout: float = 10.0,
     ) -> None:
         self.reactor, self.connect = reactor, connect
-        self._threads, self._waiting, self._timeout = threads, waiting, timeout
+        self.threads, self._waiting, self._timeout = threads, waiting, timeout
         self._tasks: queue.SimpleQueue[Task[Any] | None] = queue.SimpleQueue()
         self._live: dict[Task[Any], None] = {}
         self._lanes = [Lane(f"{name}-{n}", self._tasks, self) for n in range(threads)]
@@ -151,7 +151,7 @@ class Executor:
         """Run ``work`` in a thread; Unavailable when it cannot be answered in time."""
         if self.closed:
             return _failed("the store is closing")
-        if len(self._live) >= self._waiting + self._threads:
+        if len(self._live) >= self._waiting + self.threads:
             return _failed("too many requests are waiting for the database")
         now = self.reactor.seconds()
         task: Task[T] = Task(work, now, now + self._timeout)

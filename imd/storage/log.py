@@ -9,7 +9,7 @@ commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imd.actions.ports import Committed
@@ -17,7 +17,7 @@ from imd.domain.message import Draft, Message
 from imd.domain.message_types import counts
 from imd.domain.session import Head
 from imd.domain.session_types import channel_of
-from imd.domain.topic import LIVE, Topic, answers
+from imd.domain.topic import LIVE, answers
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, marks
 
@@ -32,15 +32,17 @@ _INSERT = Bulk(
     " recalled, counted) SELECT v.* FROM {rows}",
 )
 
-_FACTS = Bulk(
-    "log_facts",
-    ("integer", "text", "text", "text"),
-    f"SELECT v.column1, p.role, u.kind, u.name, {rows.MESSAGE}, m.fingerprint FROM {{rows}}"
+_FACTS = (
+    "SELECT v.column1, p.role, u.kind, u.name, m.seq, m.fingerprint, t.id, t.start_by, {held},"
+    f" {rows.HEAD} FROM {{{{rows}}}}"
+    " LEFT JOIN sessions s ON s.id = v.column2"
     " LEFT JOIN participants p ON p.session_id = v.column2 AND p.participant_id = v.column3"
     " LEFT JOIN users u ON u.id = v.column3"
     " LEFT JOIN messages m ON m.session_id = v.column2 AND m.sender_id = v.column3"
-    " AND m.client_msg_id = v.column4",
+    " AND m.client_msg_id = v.column4"
+    f" LEFT JOIN topics t ON t.id = s.current_topic_id AND t.status = {LIVE} AND t.reply = 0"
 )
+_HEAD = 9
 _UNANSWERED = Bulk(
     "log_unanswered",
     ("text",),
@@ -66,17 +68,23 @@ _MOVE_SENDERS = Bulk(
 
 
 class Facts(NamedTuple):
-    """What the store knows about a draft's sender and key.
+    """What the store knows about a draft: its sender, its key, its session.
 
-    ``role`` is None for no member; ``former`` is the message that used the same key (or the same
-    id) before, ``fingerprint`` what it was made of.
+    ``role`` is None for no member; ``former_seq`` is where the message stands that used the same
+    key before, ``fingerprint`` what it was made of; ``unanswered`` is the session's live topic
+    while it waits for a doctor, ``start_by`` who started it; ``head`` is None for no session,
+    ``held`` tells whether this transaction has locked it.
     """
 
     role: str | None
     kind: str | None
     name: str | None
-    former: Message | None
+    former_seq: int | None
     fingerprint: str | None
+    unanswered: str | None
+    start_by: str | None
+    held: bool
+    head: Head | None
 
 
 class Entry(NamedTuple):
@@ -137,23 +145,17 @@ class _End:
         self.marks[draft.sender_id] = (self.seq, self.counted, self.stamp, spoke)
         return message, self.counted
 
-    def moved(self) -> Head:
-        """The head as it will be after the commit."""
-        return self.head._replace(
-            last_seq=self.seq,
-            counted=self.counted,
-            last_timestamp=self.stamp,
-            last_message_seq=self.last[0],
-            last_message_time=self.last[1],
-            first_message_id=self.first_id,
-        )
-
 
 class Log:
     """Adds to the logs of sessions that the transaction has locked."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+        self._facts = Bulk(
+            "log_facts",
+            ("integer", "text", "text", "text"),
+            _FACTS.format(held=connection.held),
+        )
 
     def append(self, head: Head, drafts: Sequence[Draft], now: int) -> list[Committed]:
         """Store drafts at the end of one locked session's log.
@@ -162,7 +164,7 @@ class Log:
         """
         facts = self.facts(drafts)
         entries = [Entry(draft, known) for draft, known in zip(drafts, facts, strict=True)]
-        return self.store({head.id: head}, entries, now)[0]
+        return self.store({head.id: head}, entries, now)
 
     def facts(self, drafts: Sequence[Draft]) -> list[Facts]:
         """What is known about each draft, in one query."""
@@ -170,11 +172,12 @@ class Log:
             (place, draft.session_id, draft.sender_id, draft.client_msg_id)
             for place, draft in enumerate(drafts)
         ]
-        found: list[Facts] = [Facts(None, None, None, None, None)] * len(drafts)
-        for row in self._db.rows_of(_FACTS, asked):
-            former = rows.message(row[4:18]) if row[4] is not None else None
-            found[row[0]] = Facts(row[1], row[2], row[3], former, row[18])
-        return found
+        return [_facts(row) for row in sorted(self._db.rows_of(self._facts, asked), key=_place)]
+
+    def at(self, session_id: str, seq: int) -> Message:
+        """The message that is known to stand there."""
+        sql = f"SELECT {rows.MESSAGE} FROM messages m WHERE m.session_id = %s AND m.seq = %s"
+        return rows.message(self._db.rows(sql, (session_id, seq))[0])
 
     def by_ids(self, ids: Sequence[str]) -> dict[str, Committed]:
         """Messages that an earlier attempt with an unknown outcome may have stored."""
@@ -187,54 +190,41 @@ class Log:
 
     def store(
         self, heads: Mapping[str, Head], entries: Sequence[Entry], now: int
-    ) -> tuple[list[Committed], dict[str, Head]]:
-        """Store judged drafts of locked sessions; the messages in order, and the new heads."""
+    ) -> list[Committed]:
+        """Store judged drafts of locked sessions, whose heads these are; the messages in order."""
         ends = {session_id: _End(head) for session_id, head in heads.items()}
-        live = self._unanswered(heads.values())
-        answered: dict[str, Topic] = {}
         stored: list[Committed] = []
         new_rows: list[tuple[Any, ...]] = []
+        #: which message is the first to answer which topic
+        answering: dict[str, int] = {}
         for entry in entries:
             end = ends[entry.draft.session_id]
             message, counted = end.add(entry, now)
-            topic = self._answer(message, entry, live)
-            if topic is not None:
-                answered[topic.id] = topic
-            stored.append(Committed(message, end.head.type, counted, topic, entry.origin))
+            if _is_answer(message, entry):
+                answering.setdefault(str(message.topic_id), len(stored))
+            stored.append(Committed(message, end.head.type, counted, None, entry.origin))
             new_rows.append(_row(message, end.channel, entry.draft, counted))
         if entries:
             self._db.later_of(_INSERT, new_rows)
             touched = [end for end in ends.values() if end.marks]
             self._move_ends(touched)
             self._move_senders(touched)
-            for topic in answered.values():
-                self._db.later(
-                    "UPDATE topics SET reply = 1, reply_by = %s, reply_time = %s,"
-                    " reply_message_id = %s WHERE id = %s AND reply = 0",
-                    (topic.reply_by, topic.reply_time, topic.reply_message_id, topic.id),
-                )
-        return stored, {session_id: end.moved() for session_id, end in ends.items()}
+        if answering:
+            self._answer(answering, stored)
+        return stored
 
-    def _unanswered(self, heads: Iterable[Head]) -> dict[str, Topic]:
-        """The live topics of these sessions that still wait for a doctor."""
-        ids = [head.current_topic_id for head in heads if head.current_topic_id is not None]
-        if not ids:
-            return {}
-        found = self._db.rows_of(_UNANSWERED, [(id_,) for id_ in ids])
-        return {row[0]: rows.topic(row) for row in found}
-
-    @staticmethod
-    def _answer(message: Message, entry: Entry, live: dict[str, Topic]) -> Topic | None:
-        """The topic that this message answers, as it is afterwards; it is answered only once."""
-        topic = live.get(message.topic_id) if message.topic_id is not None else None
-        if topic is None:
-            return None
-        facts, sender = entry.facts, message.sender_id
-        role = "doctor" if entry.draft.token_role == "doctor" else facts.role
-        if not answers(message.type, sender, facts.kind, role, topic.start_by):
-            return None
-        del live[topic.id]
-        return topic.answered_by(sender, message.timestamp, message.id)
+    def _answer(self, answering: Mapping[str, int], stored: list[Committed]) -> None:
+        """Note with the topics, and with the messages, what has been answered."""
+        for row in self._db.rows_of(_UNANSWERED, [(id_,) for id_ in answering]):
+            place = answering[row[0]]
+            message = stored[place].message
+            topic = rows.topic(row).answered_by(message.sender_id, message.timestamp, message.id)
+            stored[place] = stored[place]._replace(answered=topic)
+            self._db.later(
+                "UPDATE topics SET reply = 1, reply_by = %s, reply_time = %s,"
+                " reply_message_id = %s WHERE id = %s AND reply = 0",
+                (topic.reply_by, topic.reply_time, topic.reply_message_id, topic.id),
+            )
 
     def _move_ends(self, ends: Sequence[_End]) -> None:
         self._db.later_of(
@@ -251,6 +241,25 @@ class Log:
             _MOVE_SENDERS,
             [(end.head.id, sender, *marks) for end in ends for sender, marks in end.marks.items()],
         )
+
+
+def _place(row: Sequence[Any]) -> Any:
+    return row[0]
+
+
+def _facts(row: Sequence[Any]) -> Facts:
+    head = rows.head(row[_HEAD:]) if row[_HEAD] is not None else None
+    role, kind, name, seq, fingerprint, unanswered, start_by, held = row[1:_HEAD]
+    return Facts(role, kind, name, seq, fingerprint, unanswered, start_by, bool(held), head)
+
+
+def _is_answer(message: Message, entry: Entry) -> bool:
+    """Whether the message answers the topic that waits for a doctor."""
+    facts = entry.facts
+    if facts.unanswered is None or facts.start_by is None or message.topic_id != facts.unanswered:
+        return False
+    role = "doctor" if entry.draft.token_role == "doctor" else facts.role
+    return answers(message.type, message.sender_id, facts.kind, role, facts.start_by)
 
 
 def _row(message: Message, channel: str, draft: Draft, counted: int) -> tuple[Any, ...]:

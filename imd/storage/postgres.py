@@ -1,7 +1,7 @@
 """PostgreSQL as imd uses it, through psycopg2.
 
 BEGIN travels with the first statement, and changes that nobody reads travel with COMMIT, so a
-grouped write takes three round trips. A connection that may be stuck is broken off by shutting
+grouped write takes two round trips. A connection that may be stuck is broken off by shutting
 its socket from another thread: no timeout of the server covers a frozen backend or a dead peer.
 """
 
@@ -34,23 +34,28 @@ _OPTIONS = (
 )
 _BEGIN_WRITE = "BEGIN; "
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-#: a key is looked up in its index, whatever the statistics of a young table say
-_BY_KEY = (
-    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-    " -c plan_cache_mode=force_generic_plan"
+#: statements go from index to index, whatever the statistics of a young table say
+_BY_INDEX = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+#: the writer's statements are planned once
+_BY_KEY = _BY_INDEX + " -c plan_cache_mode=force_generic_plan"
+#: other statements are planned for what they ask, with the statistics of the moment, but in the
+#: order in which their joins are written; a bitmap of a user's rows, which lie all over, costs
+#: twice what fetching them one by one does
+_BY_COST = _BY_INDEX + (
+    " -c plan_cache_mode=force_custom_plan -c join_collapse_limit=1"
+    " -c enable_bitmapscan=off -c enable_material=off"
 )
-#: other statements are planned for what they ask, with the statistics of the moment
-_BY_COST = " -c plan_cache_mode=force_custom_plan"
 #: classes of errors after which the connection is of no use: lost, shut down, no longer primary
 _LOST = ("08", "57P", "25006")
 
 
 class PostgresConnection:
-    """One connection; ``lock_free`` passes over rows of ``s`` that another transaction holds."""
+    """One connection; a row tells who locked it in ``xmax``, and who wrote it in ``xmin``."""
 
     lock: ClassVar[str] = " FOR UPDATE"
-    lock_free: ClassVar[str] = " FOR UPDATE OF s SKIP LOCKED"
     row_locks: ClassVar[bool] = True
+    lock_free: ClassVar[str] = " FOR UPDATE OF s SKIP LOCKED"
+    held: ClassVar[str] = "pg_current_xact_id()::xid IN (s.xmax, s.xmin)"
     lateral: ClassVar[bool] = True
 
     def __init__(self, url: str, *, by_key: bool = False) -> None:

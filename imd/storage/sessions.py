@@ -31,6 +31,11 @@ class Sessions:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
         self._each = _EACH if connection.lateral else _JOIN
+        self._lock_free = Bulk(
+            "sessions_lock_free",
+            ("text",),
+            "SELECT 1 FROM {rows} JOIN sessions s ON s.id = v.column1" + connection.lock_free,
+        )
 
     def lock(self, session_id: str) -> Head | None:
         """The head, locked until the transaction ends; None when there is no such session."""
@@ -38,21 +43,13 @@ class Sessions:
         found = self._db.row(sql, (session_id,))
         return rows.head(found) if found else None
 
-    def lock_free(self, session_ids: Sequence[str]) -> dict[str, Head]:
-        """The heads of those sessions that no other transaction holds, locked, in id order."""
-        lock = Bulk(
-            "sessions_lock_free",
-            ("text",),
-            f"SELECT {rows.HEAD} FROM {{rows}} JOIN sessions s ON s.id = v.column1"
-            f" ORDER BY s.id{self._db.lock_free}",
-        )
-        found = self._db.rows_of(lock, [(session_id,) for session_id in session_ids])
-        return {row[0]: rows.head(row) for row in found}
+    def lock_free(self, session_ids: Sequence[str]) -> None:
+        """Lock those sessions that no other transaction holds, before the next read.
 
-    def existing(self, session_ids: Sequence[str]) -> set[str]:
-        """Which of these exist, locked by others or not."""
-        sql = f"SELECT id FROM sessions WHERE id IN {marks(len(session_ids))}"
-        return {row[0] for row in self._db.rows(sql, session_ids)}
+        That read tells by ``held`` of the connection which they were.
+        """
+        if self._db.row_locks:
+            self._db.later_of(self._lock_free, [(session_id,) for session_id in session_ids])
 
     def head(self, session_id: str) -> Head | None:
         found = self._db.row(f"SELECT {rows.HEAD} FROM sessions s WHERE s.id = %s", (session_id,))

@@ -54,8 +54,9 @@ class SqliteConnection:
     """One connection to a database file; ``lock`` clauses are empty, see BEGIN IMMEDIATE."""
 
     lock: ClassVar[str] = ""
-    lock_free: ClassVar[str] = ""
     row_locks: ClassVar[bool] = False
+    lock_free: ClassVar[str] = ""
+    held: ClassVar[str] = "1"
     lateral: ClassVar[bool] = False
 
     def __init__(self, path: str) -> None:

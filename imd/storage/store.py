@@ -1,7 +1,7 @@
 """The open store: executors, writer and database ports, started and closed together.
 
 The service room opens it and hands its faces to the actions and to delivery. On SQLite one thread
-does all the writing and others read; on PostgreSQL the grouping writer has a connection of its own,
+does all the writing and others read; on PostgreSQL the grouping writer has connections of its own,
 and so have the looks of delivery, so that no slow list can hold up a message.
 """
 
@@ -25,6 +25,8 @@ from imd.storage.schema import HEAD, SchemaError, version_of
 from imd.storage.transaction import Transaction, transact
 from imd.storage.writer import GroupingWriter
 
+#: connections of the writer, where the database takes several: one commits, one prepares
+WRITERS = 2
 #: threads, each with its connection, that look things up for delivery
 LOOKING = 2
 
@@ -147,7 +149,8 @@ async def open_store(
             reactor, connect, name=name, threads=threads, waiting=waiting, timeout=timeout
         )
 
-    writing = lanes("imd-writer", 1, connector(url, by_key=True))
+    writers = 1 if is_sqlite(url) else WRITERS
+    writing = lanes("imd-writer", writers, connector(url, by_key=True))
     reading = lanes("imd-store", pool, connector(url))
     writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
     if is_sqlite(url):

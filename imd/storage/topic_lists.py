@@ -1,27 +1,32 @@
 """Lists and figures of topics that cost the same however many topics there were before.
 
-A user's newest topics are found session by session from an index, never by sorting all of them;
-how many are in each state stands in ``topic_tallies``, which triggers keep. LATERAL, where the
-database has it, says which way to go, so that no statistics can talk the planner into reading
-a whole table. Split from :mod:`imd.storage.topics` by what it answers.
+A page of a user's topics is a range of ``participant_topics``; one of some teams among them is
+found session by session from an index, never by sorting all of them; how many are in each state
+stands in ``topic_tallies``. Triggers keep both tables. LATERAL, where the database has it, says
+which way to go, so that no statistics can talk the planner into reading a whole table. Split from
+:mod:`imd.storage.topics` by what it answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from imd.actions.ports import TopicQuery
+from imd.domain.session_types import SESSION_TYPES
 from imd.domain.topic import STATE_MARKS, ListedTopic
 from imd.storage import rows
 from imd.storage.engine import Connection, marks, values
 
+_Way = Callable[[TopicQuery, tuple[int, str] | None, int], tuple[str, list[Any]]]
 _ORDER = "ORDER BY t.create_time DESC, t.id DESC LIMIT %s"
 _ORDER_N = "ORDER BY n.create_time DESC, n.id DESC LIMIT %s OFFSET %s"
 _OF_USER = "IN (SELECT q.session_id FROM participants q WHERE q.participant_id = %s)"
 #: all of a session's tallies; which of them are wanted is asked afterwards, because the planner
 #: thinks far too badly of further conditions on their key
 _TALLIES = "SELECT * FROM topic_tallies y WHERE y.session_id = q.session_id"
+_SHOWN = "SELECT t.create_time, t.topic_id AS id FROM participant_topics t"
+_SHOWN_ORDER = "ORDER BY t.create_time DESC, t.topic_id DESC LIMIT %s"
 _LOOK = "SELECT t.create_time, t.id FROM topics t WHERE"
 _SUMS = ", ".join(f"coalesce(sum(y.{state}), 0)" for state in STATE_MARKS)
 
@@ -61,23 +66,33 @@ class TopicLists:
         self, query: TopicQuery, after: tuple[int, str] | None, limit: int
     ) -> list[ListedTopic]:
         """Newest first, after the key ``(create_time, id)``."""
-        way = _straight
-        if self._db.lateral and query.session_id is None:
-            if query.user_id is not None:
-                way = _by_session
-            elif query.team_codes is not None and len(query.team_codes) > 1:
-                way = _by_team
-        newest, params = way(query, after, limit)
-        # Names, last messages and unread are looked up for the rows of the page only.
+        newest, params = self._way(query)(query, after, limit)
+        # Names, last messages and unread are looked up for the rows of the page only; what the
+        # user is no member of is not shown, whatever a list says.
+        member = "LEFT JOIN" if query.user_id is None else "JOIN"
         sql = (
             f"SELECT {rows.TOPIC}, {rows.LAST}, s.name, s.counted, p.read_counted"
             f" FROM ({newest}) o"
             " JOIN topics t ON t.id = o.id JOIN sessions s ON s.id = t.session_id"
-            " LEFT JOIN participants p ON p.session_id = s.id AND p.participant_id = %s"
+            f" {member} participants p ON p.session_id = s.id AND p.participant_id = %s"
             " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_message_seq"
             " ORDER BY t.create_time DESC, t.id DESC"
         )
         return [rows.listed_topic(row) for row in self._db.rows(sql, [*params, query.user_id])]
+
+    def _way(self, query: TopicQuery) -> _Way:
+        """Which way finds the ids of a page."""
+        if query.session_id is not None:
+            return _straight
+        if query.user_id is not None and query.team_codes is None and query.only is None:
+            if not _narrowed(query):
+                return _of_user
+            return _by_marks_of_user if self._db.lateral else _by_each_mark_of_user
+        if self._db.lateral and query.user_id is not None:
+            return _by_session
+        if self._db.lateral and query.team_codes is not None and len(query.team_codes) > 1:
+            return _by_team
+        return _straight
 
     def count(self, query: TopicQuery) -> dict[tuple[int, int], int]:
         """How many topics by ``(status, reply)``."""
@@ -147,11 +162,15 @@ def _conditions(query: TopicQuery) -> _Where:
     where.equal("t.session_id", query.session_id)
     where.equal("t.status", query.status)
     where.equal("t.reply", query.reply)
+    _within(where, query)
+    return where
+
+
+def _within(where: _Where, query: TopicQuery) -> None:
     if query.start is not None:
         where.add("t.create_time >= %s", query.start)
     if query.end is not None:
         where.add("t.create_time < %s", query.end)
-    return where
 
 
 def _after(where: _Where, after: tuple[int, str] | None) -> None:
@@ -170,10 +189,65 @@ def _straight(
     return f"SELECT t.id FROM topics t WHERE {where} {_ORDER}", [*where.params, limit]
 
 
+def _of_user(query: TopicQuery, after: tuple[int, str] | None, limit: int) -> tuple[str, list[Any]]:
+    """The ids of a page of a user's topics: a range of an index."""
+    where = _of_participant(query, after)
+    return f"{_SHOWN} WHERE {where} {_SHOWN_ORDER}", [*where.params, limit]
+
+
+def _by_marks_of_user(
+    query: TopicQuery, after: tuple[int, str] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The same of some types and marks: the newest of each, then the newest of those."""
+    kinds = _kinds(query)
+    where = _of_participant(query, after)
+    where.add("t.session_type = w.column1 AND t.status = w.column2 AND t.reply = w.column3")
+    sql = (
+        f"SELECT t.id FROM ({values(len(kinds), 3)}) w"
+        f" CROSS JOIN LATERAL ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t {_ORDER}"
+    )
+    return sql, [*(mark for kind in kinds for mark in kind), *where.params, limit, limit]
+
+
+def _by_each_mark_of_user(
+    query: TopicQuery, after: tuple[int, str] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """As :func:`_by_marks_of_user`, spelt out where a join cannot look at the rows before it."""
+    kinds = _kinds(query)
+    where = _of_participant(query, after)
+    where.add("t.session_type = %s AND t.status = %s AND t.reply = %s")
+    one = f"SELECT t.create_time, t.id FROM ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t"
+    sql = f"SELECT t.id FROM ({' UNION ALL '.join([one] * len(kinds))}) t {_ORDER}"
+    return sql, [*(value for kind in kinds for value in (*where.params, *kind, limit)), limit]
+
+
+def _kinds(query: TopicQuery) -> list[tuple[int, int, int]]:
+    """Session type, status and reply of what is wanted; there are few, whatever is asked for."""
+    wanted = SESSION_TYPES.keys() if query.types is None else {*query.types} & SESSION_TYPES.keys()
+    marks_of = [pair for pair in STATE_MARKS.values() if _wants(query, *pair)]
+    # Of no kind there are no topics, but there has to be something to ask for.
+    return [(type_, *pair) for type_ in sorted(wanted) for pair in marks_of] or [(-1, -1, -1)]
+
+
+def _of_participant(query: TopicQuery, after: tuple[int, str] | None) -> _Where:
+    """Whose topics, and where the page begins and the window ends."""
+    where = _Where()
+    where.equal("t.participant_id", query.user_id)
+    _within(where, query)
+    if after is not None:
+        where.add("(t.create_time, t.topic_id) < (%s, %s)", *after)
+    return where
+
+
+def _narrowed(query: TopicQuery) -> bool:
+    """Whether the query asks for some types or marks only."""
+    return (query.types, query.status, query.reply) != (None, None, None)
+
+
 def _by_session(
     query: TopicQuery, after: tuple[int, str] | None, limit: int
 ) -> tuple[str, list[Any]]:
-    """The ids of a page of a user's topics.
+    """The ids of a page of a user's topics of some teams, or in some sessions.
 
     They lie in the sessions whose newest topic is newest: those are found with one look into the
     index for each of the user's sessions, and the page is made from them alone; when there are
@@ -184,13 +258,8 @@ def _by_session(
     _after(where, after)
     tallied = _tallied(query)
     wanted = [state for state, pair in STATE_MARKS.items() if _wants(query, *pair)]
-    if len(wanted) < len(STATE_MARKS):
-        tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
-    some = ""
-    if len(tallied.parts) > 1:
-        some = (
-            f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
-        )
+    tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
+    some = f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
     sql = (
         "WITH n AS (SELECT q.session_id, t.create_time, t.id FROM"
         f" participants q{some} CROSS JOIN LATERAL"

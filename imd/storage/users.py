@@ -59,25 +59,22 @@ class Users:
 
     def consult_time(self, user_id: str) -> ConsultTime:
         """The three times of page 2.3, ``consult/time``."""
-        acted = self._db.row(
-            "SELECT max(p.active_time) FROM participants p WHERE p.participant_id = %s"
-            " AND EXISTS (SELECT 1 FROM topics t WHERE t.session_id = p.session_id)",
+        # What a session ever had of topics is told by its tallies, what the user has of them by
+        # the newest; neither is looked for among the topics themselves.
+        told = self._db.row(
+            "SELECT max(CASE WHEN EXISTS (SELECT 1 FROM topic_tallies y"
+            " WHERE y.session_id = p.session_id"
+            " AND y.unreplied + y.ongoing + y.replied + y.expired > 0) THEN p.active_time END),"
+            " max(p.reply_time) FROM participants p WHERE p.participant_id = %s",
             (user_id,),
         )
         started = self._db.row(
-            "SELECT max(t.create_time) FROM participants p"
-            " JOIN topics t ON t.session_id = p.session_id WHERE p.participant_id = %s",
+            "SELECT t.create_time FROM participant_topics t WHERE t.participant_id = %s"
+            " ORDER BY t.create_time DESC, t.topic_id DESC LIMIT 1",
             (user_id,),
         )
-        replied = self._db.row(
-            "SELECT max(p.reply_time) FROM participants p WHERE p.participant_id = %s", (user_id,)
-        )
-        return ConsultTime(
-            user_id,
-            acted[0] if acted else None,
-            started[0] if started else None,
-            replied[0] if replied else None,
-        )
+        acted, replied = told or (None, None)
+        return ConsultTime(user_id, acted, started[0] if started else None, replied)
 
     # ---- devices
 

@@ -21,20 +21,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.web.server import NOT_DONE_YET
 
 from imd.actions.ports import House
-from imd.domain.errors import Forbidden
+from imd.domain.errors import Forbidden, Unavailable
 from imd.websocket.link import Link
 from imd.websocket.methods import METHODS
 from imd.websocket.origins import origin_allowed
 from imd.websocket.protocol import SocketProtocol
 from imd.websocket.room import Admission, Room, SocketSettings
 from imd.websocket.states import Event
+from imd.websocket.turnstile import Turnstile
 from imd.wire.closing import Close
 from imd.wire.codec import encode
 
 #: seconds between two sweeps over all links
 SWEEP = 1.0
+#: seconds after which one that found too many waiting may come again
+BUSY = 5
 #: the part of the drain time over which closes are spread; the rest is for farewells
 SPREAD = 0.9
 
@@ -43,7 +47,7 @@ class Sockets:
     """All sockets of this process.
 
     ``is_secure`` and ``client_address`` say of a request what a trusted proxy may have said of it
-    (page 5.6). ``random`` spreads a drain.
+    (page 5.6). ``random`` spreads a drain; a ``turnstile`` of its own makes handshakes wait.
     """
 
     log = Logger()
@@ -58,6 +62,7 @@ class Sockets:
         random: Random,
         is_secure: Callable[[Any], bool] | None = None,
         client_address: Callable[[Any], str] | None = None,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self._clock, self._reactor, self._random = house.clock, reactor, random
         self._settings = settings
@@ -67,11 +72,13 @@ class Sockets:
         self._empty: Deferred[None] | None = None
         self._until = 0.0
         self._farewell: list[IDelayedCall] = []
+        self._turnstile = Turnstile(reactor) if turnstile is None else turnstile
         self.resource = SocketResource(
             SocketFactory(self.room, self._open, reactor),
             settings,
             is_secure or (lambda request: bool(request.isSecure())),
             client_address or _address,
+            self._turnstile,
         )
         self._sweep = LoopingCall(self._tick)
         self._sweep.clock = reactor
@@ -89,6 +96,7 @@ class Sockets:
     def stop(self) -> None:
         """Stop sweeping and drop what is left."""
         self._forget_farewell()
+        self._turnstile.stop()
         if self._sweep.running:
             self._sweep.stop()
         for link in list(self._links):
@@ -199,9 +207,10 @@ class SocketResource(WebSocketResource):
         settings: SocketSettings,
         is_secure: Callable[[Any], bool],
         client_address: Callable[[Any], str],
+        turnstile: Turnstile,
     ) -> None:
         super().__init__(factory)
-        self._settings = settings
+        self._settings, self._turnstile = settings, turnstile
         self._is_secure, self._client_address = is_secure, client_address
 
     def render(self, request: Any) -> Any:
@@ -220,8 +229,25 @@ class SocketResource(WebSocketResource):
             if len(headers.getRawHeaders(name, [])) > 1:
                 said = "A header of the handshake stands twice."
                 return _problem(request, 400, "Bad Request", "bad_request", said)
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        if not self._turnstile.enter(lambda: self._shake_hands(request, gone)):
+            request.setHeader(b"Retry-After", b"%d" % BUSY)
+            said = "Too many connect at this moment."
+            return _problem(request, 503, "Service Unavailable", Unavailable.code, said)
+        return NOT_DONE_YET
+
+    def _shake_hands(self, request: Any, gone: list[object]) -> None:
+        if gone:
+            return
+        channel, transport = request.channel, request.channel.transport
         self._factory.arriving = self._client_address(request)
-        return super().render(request)
+        said = super().render(request)
+        if said is not NOT_DONE_YET:
+            request.write(said)
+            request.finish()
+        elif (taken_over := getattr(channel, "taken_over", None)) is not None:
+            taken_over(transport)
 
 
 #: headers that Autobahn would see joined by commas

@@ -85,8 +85,16 @@ async def _login(link: Link, call: Call) -> None:
     if caller.expires_at is not None:
         expired = caller.expires_at <= room.house.clock.now()
         link.expires_at = caller.expires_at + (LEEWAY if expired else 0)
+    await room.in_turn(lambda: _let_in(link, call, params))
+
+
+async def _let_in(link: Link, call: Call, params: LoginParams) -> None:
+    """What is read of the database for a login, and its answer."""
+    if link.state is not State.LOGGING_IN:
+        return
+    room, caller, user_id = link.room, link.caller, UserId(link.user_id)
     room.admission.admit(link)
-    if client.inside:
+    if link.client.inside:
         session_id = cast(str, params.session_id)
         answer, last_seq = await _join(link, session_id, params.after_seq, params.epoch)
         if link.state is State.LOGGING_IN:
@@ -155,15 +163,8 @@ async def _join(
     except BaseException:
         admission.forsake(link)
         raise
-    link.room.recoveries[_outcome(after_seq, joined.recovered)] += 1
+    link.room.entered(after_seq, joined.recovered)
     return _login_result(link, joined, total), joined.last_seq
-
-
-def _outcome(after_seq: int | None, recovered: bool) -> str:
-    """For the metrics: whether a client came afresh, or got what it had missed."""
-    if after_seq is None:
-        return "fresh"
-    return "recovered" if recovered else "reloaded"
 
 
 def _login_result(link: Link, joined: live.Joined | None, total: int) -> bytes:

@@ -8,15 +8,19 @@ acts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from imd.actions.ports import House
 from imd.websocket.turns import Turn
 from imd.wire.fields import Request
+
+#: see :attr:`Room.logins`
+LOGINS: Final = 8
 
 #: carries a request out for a link, and answers
 Work = Callable[[Any, Turn], Coroutine[Any, Any, None]]
@@ -110,8 +114,23 @@ class Room:
         self.draining: Callable[[], int] | None = None
         #: called when a link is closed, by whoever counts them
         self.closed: Callable[[Any], None] = _nothing
+        #: logins that may ask the database at once: the others' work must not queue behind a storm
+        self.logins = DeferredSemaphore(LOGINS)
         #: how often a session was entered, by what became of ``after_seq`` (page 3.2)
         self.recoveries: Counter[str] = Counter()
+
+    async def in_turn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Carry out a login's work, when few others are at it."""
+        await self.logins.acquire()
+        try:
+            await work()
+        finally:
+            self.logins.release()
+
+    def entered(self, after_seq: int | None, recovered: bool) -> None:
+        """Count whether a client came afresh, or got what it had missed."""
+        known = "recovered" if recovered else "reloaded"
+        self.recoveries["fresh" if after_seq is None else known] += 1
 
 
 def _nothing(link: object) -> None:

@@ -1,7 +1,8 @@
 """A random history of topics: every list, count and statistic against a plain model.
 
 2,000 topics in 200 sessions, most of them made by the stores in few transactions, some through the
-actions; then an operator repairs topics by hand, and the tallies must still be a recount.
+actions; members come and go; then an operator repairs topics and members by hand. After each, what
+triggers keep must be a recount.
 """
 
 from __future__ import annotations
@@ -171,6 +172,13 @@ async def check_lists(town: Town, model: Model, chance: random.Random) -> None:
 
 async def check_figures(town: Town, model: Model) -> None:
     for user in USERS:
+        times = await town.ground.store.database.read(lambda tx, u: tx.users.consult_time(u), user)
+        assert times.last_consult_time == model.among(user)[0].create_time
+        ((acted,),) = await town.ground.rows(
+            "SELECT max(p.active_time) FROM participants p WHERE p.participant_id = %s"
+            " AND EXISTS (SELECT 1 FROM topics t WHERE t.session_id = p.session_id)", user,
+        )  # fmt: skip
+        assert times.last_active_time == acted is not None
         for types in (None, [9], [1, 13]):
             given: dict[str, Any] = {} if types is None else {"types": types}
             n = count(model.among(user, **given))
@@ -196,8 +204,17 @@ async def check_figures(town: Town, model: Model) -> None:
     assert {t.team_code: t.count for t in teams.teams} == {t: n for t, n in expected.items() if n}
 
 
-async def check_tallies(town: Town) -> None:
-    """The tallies are a recount of the topics."""
+async def check_kept(town: Town) -> None:
+    """What triggers keep is a recount of the topics, and of who may see them."""
+    marks = "create_time, {}, session_type, status, reply"
+    shown = await town.ground.rows(
+        f"SELECT participant_id, {marks.format('topic_id')} FROM participant_topics"
+    )
+    seen = await town.ground.rows(
+        f"SELECT p.participant_id, t.{marks.format('id')} FROM participants p"
+        " JOIN topics t ON t.session_id = p.session_id"
+    )
+    assert sorted(shown) == sorted(seen)
     states = ", ".join(
         f"sum(CASE WHEN status = {s} AND reply = {r} THEN 1 ELSE 0 END)"
         for s, r in STATE_MARKS.values()
@@ -250,20 +267,45 @@ async def repair(town: Town, model: Model, chance: random.Random) -> None:
     await town.house.db.write(change)
 
 
+async def come_and_go(town: Town, model: Model, chance: random.Random) -> None:
+    """Members are added, removed and exchanged, by the stores and by hand."""
+
+    def change(transaction) -> None:
+        run = transaction.connection.run
+        for session in chance.sample(sorted(model.members), 120):
+            members, head = model.members[session], transaction.sessions.lock(session)
+            new = chance.choice(sorted(set(USERS) - members) or [None])
+            old = chance.choice(sorted(members)) if len(members) > 1 else None
+            if new is not None and chance.random() < 0.3:
+                run("UPDATE participants SET participant_id = %s WHERE session_id = %s"
+                    " AND participant_id = %s", (new, session, old or min(members)))  # fmt: skip
+                members ^= {new, old or min(members)}
+            elif new is not None and chance.random() < 0.6:
+                transaction.participants.add(head, [Seat(UserId(new), "x")], NOW)
+                members.add(new)
+            elif old is not None:
+                transaction.participants.remove(session, [old])
+                members.discard(old)
+
+    await town.house.db.write(change)
+
+
 @pytest_twisted.ensureDeferred
 async def test_every_list_count_and_statistic_equals_a_plain_model(town: Town) -> None:
     chance = random.Random(20261124)
     model = build(chance)
     await store(town, model)
-    await check_tallies(town)
+    await check_kept(town)
     await act(town, model, chance)
     assert len(model.topics) == TOPICS
+    await come_and_go(town, model, chance)
     await check_lists(town, model, chance)
     await check_figures(town, model)
-    await check_tallies(town)
+    await check_kept(town)
     for _ in range(2):
         await repair(town, model, chance)
-        await check_tallies(town)
+        await come_and_go(town, model, chance)
+        await check_kept(town)
     await check_lists(town, model, chance)
     await check_figures(town, model)
 

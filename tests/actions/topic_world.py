@@ -166,5 +166,6 @@ async def check_intervals(town: Town, session_id: str) -> None:
 
 async def nothing_stored(town: Town) -> None:
     """No session, no topic, no message, and no note of any."""
-    for table in ("sessions", "participants", "topics", "messages", "topic_tallies", "audit"):
+    for table in ("sessions", "participants", "topics", "messages", "topic_tallies", "audit",
+                  "participant_topics"):  # fmt: skip
         assert await town.count(table) == 0, table

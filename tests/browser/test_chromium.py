@@ -97,7 +97,7 @@ def test_recovery_across_kill_and_restart(imd: Imd, tabs: Opens) -> None:
         assert tab.run("return [count('recovered'), count('reload')]") == [1, 0]
 
 
-# So few in a round that whoever is away for all of them is still brought the whole gap (200 messages).
+# So few that whoever is away for all of them is still brought the whole gap (200 messages).
 EACH_ROUND, ROUNDS = 55, 3
 
 

@@ -1,5 +1,5 @@
 """A long session in a bounded page: the list keeps its window, whatever arrives and however far
-one scrolls. ``IMD_CONSOLE_MINUTES`` makes the flood as long as the issue wants (5)."""
+one scrolls. ``IMD_CONSOLE_MINUTES`` makes the flood longer (5 is a good length)."""
 
 from __future__ import annotations
 

@@ -104,9 +104,9 @@ def before_begin() -> None:
 
 
 def after_lock() -> None:
-    from imd.storage.sessions import Sessions
+    from imd.storage.log import Log
 
-    _around(Sessions, "lock_free", after=_is_batch)
+    _around(Log, "facts", after=_is_batch)
 
 
 def before_insert() -> None:

@@ -111,10 +111,18 @@ def test_drain_closes_the_idle_and_ends_the_busy_after_their_answer() -> None:
     busy = Peer(resource=slow).send(GET)
     idle = Peer(site=busy.site)
     reading = Peer(site=busy.site).send(GET[:5])
+    late = Peer(site=busy.site)
     busy.site.drain()
+    assert not idle.closed
+    late.send(GET)
+    busy.clock.advance(busy.site.limits.last_call)
     assert idle.closed
-    assert not busy.closed
     slow.finish(b"first")
+    assert not busy.closed  # its answer had promised to go on
+    slow.finish(b"last")
+    assert late.answers()[0].headers[b"connection"] == b"close"
+    assert late.closed
+    busy.clock.advance(busy.site.limits.last_call)
     assert busy.closed
     reading.send(GET[5:])
     slow.finish(b"second")

@@ -6,6 +6,7 @@ import pytest
 from twisted.logger import LogLevel
 
 from imd.domain.errors import SessionNotFound
+from imd.rest.dispatch import Doors
 from tests.rest.world import MESSAGE, Held, World
 
 GET = b"GET /api/v2/sessions/s1/messages/m1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: key-read\r\n\r\n"
@@ -146,7 +147,7 @@ def test_the_waiting_for_idle_may_be_given_up(world, held):
 def test_a_stopping_server_sends_new_requests_away(world, held):
     before = world.connect()
     before.send(GET)
-    world.dispatch.draining = True
+    world.dispatch.doors = Doors.SHUT
     reply = world.connect().get(b"/api/v2/sessions")
     reply.problem(503, "unavailable")
     assert reply.one("retry-after") == "1"

@@ -9,6 +9,7 @@ from twisted.logger import LogLevel
 from twisted.web.resource import Resource
 
 from imd.rest.channel import HardenedSite
+from imd.rest.dispatch import Doors
 from tests.rest.world import World, giving
 
 
@@ -86,7 +87,7 @@ def test_a_check_may_be_a_deferred_and_has_a_time_limit() -> None:
 
 def test_a_stopping_server_is_alive_and_not_ready():
     world = World(checks={"database": yes})
-    world.dispatch.draining = True
+    world.dispatch.doors = Doors.LAST_CALL
     assert _ask(world, "/healthz").status == 200
     assert _ask(world, "/readyz").json == {"status": "not_ready", "not_ready": ["draining"]}
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,26 @@ def imdctl(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
+
+
+def given_socket(
+    listener: socket.socket, folder: Path, *options: str, **more: str
+) -> subprocess.Popen[bytes]:
+    """A server that systemd gives an open socket."""
+    script = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+        " os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    served = command("--state-dir", str(folder / "var"), *options)
+    env = environment(LISTEN_FDS="1", LISTEN_FDNAMES="imd", **more)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", script, str(listener.fileno()), *served],
+            env=env,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener.fileno()],
+        )
 
 
 class Running:

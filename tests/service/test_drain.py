@@ -24,13 +24,13 @@ class Party:
         self.left = 0
         self.done: list[object] = []
         self.drain = Drain(
-            refuse=lambda: self.did.append("refuse"),
+            last_call=lambda: self.did.append("last call"),
+            shut=lambda: self.did.append("shut"),
             port=Port(self.did),  # type: ignore[arg-type]
             sockets=self.close_sockets,
             idle=lambda: self.requests,
-            close_idle=lambda: self.did.append("idle"),
             connections=lambda: self.left,
-            seconds=seconds,
+            seconds=lambda: seconds,
             clock=self.clock,
         )
 
@@ -48,7 +48,7 @@ def test_with_nobody_there_it_ends_at_once():
     party.requests.callback(None)
     party.go()
     assert party.done == [None]
-    assert party.did == ["refuse", "port", "sockets 10.0", "idle"]
+    assert party.did == ["last call", "port", "sockets 10.0"]
     assert party.clock.getDelayedCalls() == []
 
 

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -21,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.servers import NoPostgres, PostgresServer
-from tests.service.running import Running, command, environment, imdctl, run_once
+from tests.service.running import Running, given_socket, imdctl, run_once
 
 FORM = "application/x-www-form-urlencoded"
 SECRET = "q8Zr2Wv5Yk0Lm7Nx4Pb9Tc1Hd6Jf3Gs-Ua"
@@ -257,24 +256,6 @@ def test_what_is_in_flight_is_answered_before_it_ends(server):
         other.execute("COMMIT")
         assert connection.getresponse().status == 200
         assert server.ended(5) == 0
-
-
-def given_socket(listener: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
-    """A server that systemd gives an open socket."""
-    script = (
-        "import os, sys; os.dup2(int(sys.argv[1]), 3);"
-        " os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[2], sys.argv[2:])"
-    )
-    served = command("--state-dir", str(folder / "var"))
-    env = environment(LISTEN_FDS="1", LISTEN_FDNAMES="imd")
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", script, str(listener.fileno()), *served],
-            env=env,
-            stdout=log,
-            stderr=log,
-            pass_fds=[listener.fileno()],
-        )
 
 
 @pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver
 
 from imd.config import defaults
 from imd.domain.errors import Unavailable
-from imd.service import leaving, tap
+from imd.service import leaving, standing, tap
 from imd.service.listening import CannotServe, open_port, port_number
 from imd.service.options import Options
 from imd.service.ordered import Steps
@@ -80,8 +80,8 @@ def test_it_starts_and_stops(monkeypatch, tmp_path):
     done: list[object] = []
     server.service.stopService().addCallback(done.append)
     assert did[1:] == ["stopped"] and done == [None]
-    assert server.last == [10 + tap.LAST_RESORT] and server.said == server.failed == []
-    assert tap.LAST_RESORT < 5
+    assert server.last == [10 + standing.LAST_RESORT] and server.said == server.failed == []
+    assert standing.LAST_RESORT < 5
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ BEGIN = 1_700_000_000_000
 DOCTOR, TEAMS, TYPES = "D", 20, "ARRAY[1, 8, 9, 13]"
 
 # A topic is the k-th of session s. All but the last of a session have ended, of those every
-# third unanswered; of the last ones every other has ended.
+# third unanswered; of the last ones half have ended (:func:`live`).
 _TOPICS = f"""
 INSERT INTO topics (id, session_id, session_type, name, status, reply, team_code, create_time,
     start_by, start_message_id, start_seq, reply_by, reply_time, reply_message_id, end_by,
     end_time, end_message_id, end_seq)
-SELECT 't' || n, 's' || s, ({TYPES})[s / 3 %% 4 + 1], 'name ' || n,
+SELECT 't' || n, 's' || s, ({TYPES})[s / 9 %% 4 + 1], 'name ' || n,
     CASE WHEN over THEN 10 ELSE 0 END, CASE WHEN answered THEN 1 ELSE 0 END,
     'T' || (s / 7 %% {TEAMS}), t, 'P' || s,
     lpad(n || '1', 32, '0'), k * 10 + 1,
@@ -29,7 +29,7 @@ SELECT 't' || n, 's' || s, ({TYPES})[s / 3 %% 4 + 1], 'name ' || n,
     CASE WHEN over THEN 'D' END, CASE WHEN over THEN t + 900 END,
     CASE WHEN over THEN lpad(n || '9', 32, '0') END, CASE WHEN over THEN k * 10 + 10 END
 FROM (SELECT k, s, k * %(sessions)s + s AS n, {BEGIN} + (k * %(sessions)s + s)::bigint * 1000 AS t,
-        k < %(each)s - 1 OR s %% 2 = 0 AS over, s %% 3 <> k %% 3 AS answered
+        k < %(each)s - 1 OR s / 13 %% 2 = 0 AS over, s %% 3 <> k %% 3 AS answered
     FROM generate_series(0, %(each)s - 1) k, generate_series(1, %(sessions)s) s
     ORDER BY k, s) made
 """
@@ -49,9 +49,9 @@ _STEPS = (
     f"""
     INSERT INTO sessions (id, name, type, business_type, status, create_time, last_seq, counted,
         last_timestamp, last_message_seq, last_message_time, current_topic_id)
-    SELECT 's' || s, 'session ' || s, ({TYPES})[s / 3 %% 4 + 1], 2, s %% 2, {BEGIN}, %(each)s * 10,
-        %(each)s * 10, last, %(each)s * 10, last,
-        CASE WHEN s %% 2 = 1 THEN 't' || ((%(each)s - 1) * %(sessions)s + s) END
+    SELECT 's' || s, 'session ' || s, ({TYPES})[s / 9 %% 4 + 1], 2, s / 13 %% 2, {BEGIN},
+        %(each)s * 10, %(each)s * 10, last, %(each)s * 10, last,
+        CASE WHEN s / 13 %% 2 = 1 THEN 't' || ((%(each)s - 1) * %(sessions)s + s) END
     FROM (SELECT s, {BEGIN} + (((%(each)s - 1) * %(sessions)s + s)::bigint) * 1000 + 900 AS last
         FROM generate_series(1, %(sessions)s) s) made
     """,
@@ -69,6 +69,11 @@ _STEPS = (
     _TOPICS,
     _MESSAGES,
 )
+
+
+def live(session: int) -> bool:
+    """Whether the session of that number has a live topic."""
+    return session // 13 % 2 == 1
 
 
 class Crowd(NamedTuple):

@@ -118,10 +118,10 @@ async def test_the_writer_groups_notes_with_sends(ground: Ground) -> None:
     assert [row[1] - NOW for row in rows] == list(range(5))
     assert await verify(ground) == (5, None)
     assert len(await ground.log("s")) == 10
-    if ground.postgres:  # the first send went alone, all that gathered meanwhile together
-        (batches,) = (await ground.rows("SELECT count(DISTINCT xmin::text) FROM messages"))[0]
-        assert batches <= 2
-        assert await ground.rows("SELECT count(DISTINCT xmin::text) FROM audit") == [(1,)]
+    if ground.postgres:  # the first send and note went alone, all that gathered meanwhile together
+        for table in ("messages", "audit"):
+            (batches,) = (await ground.rows(f"SELECT count(DISTINCT xmin::text) FROM {table}"))[0]
+            assert batches <= 2
 
 
 @pytest_twisted.ensureDeferred

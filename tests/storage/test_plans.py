@@ -22,7 +22,7 @@ from imd.storage.transaction import Transaction
 from tests.servers import PostgresServer
 from tests.storage.crowd import BEGIN, DOCTOR, Crowd, fill
 
-SMALL, LARGE = Crowd(4_000, 2, 100), Crowd(50_000, 2, 1_000)
+SMALL, LARGE = Crowd(4_000, 2, 1_000), Crowd(50_000, 2, 1_000)
 SLOW = "IMD_TEST_SLOW"
 Plan = dict[str, Any]
 
@@ -34,9 +34,10 @@ class Explained(PostgresConnection):
         super().__init__(url)
         self.crowd = crowd
         self.plans: list[Plan] = []
+        self.how = "FORMAT JSON"
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        (found,) = super().rows(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        (found,) = super().rows(f"EXPLAIN ({self.how}) {sql}", params)
         text = found[0]
         self.plans.append((json.loads(text) if isinstance(text, str) else text)[0]["Plan"])
         return super().rows(sql, params)
@@ -125,6 +126,33 @@ def test_no_page_of_topics_reads_a_whole_table(asked: Transaction, crowd, page, 
     assert crowd.plans and not whole_tables(crowd)
 
 
+OWN = {what: {**_WHOSE["user"], **how} for what, how in _HOW.items()}
+
+
+@pytest.mark.parametrize("page", OWN)
+@pytest.mark.parametrize("after", [None, AFTER], ids=["first", "next"])
+def test_a_page_of_a_users_topics_looks_at_no_other_sessions(
+    asked: Transaction, crowd, monkeypatch, page, after
+) -> None:
+    """A doctor of a thousand sessions: what is read is the page, not a look at each of them."""
+    monkeypatch.setattr(crowd, "how", "ANALYZE, BUFFERS, FORMAT JSON")
+    asked.topics.page(TopicQuery(**OWN[page]), after, 21)
+    (plan,) = crowd.plans
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 900
+
+
+@pytest.mark.parametrize("sticky", [True, False])
+def test_a_users_sessions_are_found_without_a_look_at_each_of_its_rows(
+    asked: Transaction, crowd, sticky
+) -> None:
+    asked.sessions.page(SessionQuery(DOCTOR), None, 21, sticky)
+    (plan,) = crowd.plans
+    (page,) = [node for node in nodes(plan) if node["Node Type"] == "Limit"]
+    scans = {(n["Node Type"], n.get("Index Name")) for n in nodes(page) if "Scan" in n["Node Type"]}
+    scans -= {("Subquery Scan", None)}
+    assert scans == {("Index Only Scan", "participants_user"), ("Index Scan", "sessions_id")}
+
+
 OTHERS: dict[str, Callable[[Transaction], Any]] = {
     "counts by type": lambda tx: tx.topics.count(TopicQuery(user_id=DOCTOR)),
     "counts of types": lambda tx: tx.topics.count(TopicQuery(user_id=DOCTOR, types=[9, 13])),
@@ -172,18 +200,31 @@ def test_no_count_and_no_page_reads_a_whole_table(asked: Transaction, crowd, que
 
 
 @pytest.mark.parametrize("types", [None, [1, 8, 9]])
+def test_a_teams_statistics_come_from_indexes_alone(asked: Transaction, crowd, types) -> None:
+    query = TopicQuery(team_codes=["T3"], types=types)
+    assert asked.topics.count(query) and asked.topics.median_reply(query)
+    assert _scans(crowd) == [
+        ("Index Only Scan", "topic_tallies_team"),
+        *[("Index Only Scan", "topics_team")] * 2,
+    ]
+
+
+@pytest.mark.parametrize("types", [None, [1, 8, 9]])
 def test_a_teams_statistics_of_a_window_come_from_the_index_alone(
     asked: Transaction, crowd, types
 ) -> None:
     query = TopicQuery(team_codes=["T3"], types=types, **WINDOW)
     assert asked.topics.count(query) and asked.topics.median_reply(query)
-    scans = [
+    assert _scans(crowd) == [("Index Only Scan", "topics_team")] * 3
+
+
+def _scans(crowd: Explained) -> list[tuple[str, str]]:
+    return [
         (node["Node Type"], node["Index Name"])
         for plan in crowd.plans
         for node in nodes(plan)
         if "Scan" in node["Node Type"]
     ]
-    assert scans == [("Index Only Scan", "topics_team")] * 3
 
 
 def test_a_second_entry_is_looked_for_among_entries_only(asked: Transaction, crowd) -> None:

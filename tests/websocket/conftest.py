@@ -21,6 +21,7 @@ from imd.domain.caller import Caller
 from imd.domain.ids import UserId
 from imd.websocket.factory import Sockets
 from imd.websocket.room import SocketSettings
+from imd.websocket.turnstile import Turnstile
 from tests.websocket.client import Client, connect
 from tests.websocket.fakes_live import FakeDatabase, FakeDoorkeeper, FakeWriter, World, make_house
 
@@ -50,7 +51,12 @@ class Server:
             )
         self.settings = SocketSettings(**settings)
         self.sockets = Sockets(
-            self.house, self.admission, self.settings, self.clock, random=Random(1)
+            self.house,
+            self.admission,
+            self.settings,
+            self.clock,
+            random=Random(1),
+            turnstile=Turnstile(reactor),
         )
         self.sockets.start()
         root = Resource()

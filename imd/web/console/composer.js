@@ -29,7 +29,7 @@ const TALLEST = 132;
 /** `send(message)` and `typing()` are the conversation's. */
 export function composer({ send, typing, short }) {
   const box = h("textarea", {
-    rows: "1", class: "composer-text", placeholder: t(short ? "writeShort" : "write"), "aria-label": t("writeShort"), maxlength: "20000",
+    rows: "1", class: "composer-text", placeholder: t(short || matchMedia("(max-width: 760px)").matches ? "writeShort" : "write"), "aria-label": t("writeShort"), maxlength: "20000",
     oninput: changed, onkeydown: pressed,
   });
   const go = h("button", { type: "submit", class: "send", disabled: true }, icon("send"), h("span", { text: t("send") }));

@@ -6,6 +6,8 @@ import uuid
 
 from alembic import context, op
 
+from imd.storage.migrations import first_triggers
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -81,7 +83,6 @@ TABLES = (
         PRIMARY KEY (session_id, participant_id)
     )
     """,
-    "CREATE INDEX participants_user ON participants (participant_id, session_id)",
     # content is the text itself, or the JSON text of a card when structured is 1.
     # counted is the session's running total up to and including the row.
     """
@@ -154,7 +155,9 @@ TABLES = (
     # At most one live topic in a session, whatever the code does.
     "CREATE UNIQUE INDEX topics_live ON topics (session_id) WHERE status = 0",
     "CREATE INDEX topics_session ON topics (session_id, create_time, id)",
-    "CREATE INDEX topics_state ON topics (session_id, status, reply, create_time, id)",
+    """
+    CREATE INDEX topics_state ON topics (session_id, status, reply, create_time, id, reply_time)
+    """,
     # Statistics of a team are answered from this index alone.
     """
     CREATE INDEX topics_team ON topics
@@ -179,7 +182,23 @@ TABLES = (
         PRIMARY KEY (session_id, team_code, session_type)
     )
     """,
-    "CREATE INDEX topic_tallies_team ON topic_tallies (team_code)",
+    # A user's topics stand side by side here, a row for each member of a topic's session: a page
+    # of them is a range of an index, however many sessions and topics there are. Triggers keep it.
+    """
+    CREATE TABLE participant_topics (
+        participant_id text NOT NULL,
+        create_time bigint NOT NULL,
+        topic_id text NOT NULL,
+        session_type integer NOT NULL,
+        status smallint NOT NULL,
+        reply smallint NOT NULL,
+        PRIMARY KEY (participant_id, create_time, topic_id)
+    )
+    """,
+    """
+    CREATE INDEX participant_topics_state ON participant_topics
+    (participant_id, session_type, status, reply, create_time, topic_id)
+    """,
     """
     CREATE TABLE service_keys (
         name text PRIMARY KEY,
@@ -217,50 +236,11 @@ TABLES = (
     "CREATE VIEW patients AS SELECT * FROM users WHERE kind = 'patient'",
 )
 
-_STATES = {"unreplied": (0, 0), "ongoing": (0, 1), "replied": (10, 1), "expired": (10, 0)}
-
-
-def _tally(row: str, sign: str) -> str:
-    """Count a topic row (NEW or OLD) in or out; the same SQL on both databases."""
-    flags = [
-        f"CASE WHEN {row}.status = {status} AND {row}.reply = {reply} THEN {sign}1 ELSE 0 END"
-        for status, reply in _STATES.values()
-    ]
-    sums = ", ".join(f"{name} = topic_tallies.{name} + excluded.{name}" for name in _STATES)
-    return (
-        f"INSERT INTO topic_tallies (session_id, team_code, session_type, {', '.join(_STATES)})"
-        f" VALUES ({row}.session_id, coalesce({row}.team_code, ''), {row}.session_type,"
-        f" {', '.join(flags)})"
-        f" ON CONFLICT (session_id, team_code, session_type) DO UPDATE SET {sums};"
-    )
-
-
-_IN, _OUT = _tally("NEW", "+"), _tally("OLD", "-")
-SQLITE_TRIGGERS = tuple(
-    f"CREATE TRIGGER topics_{event} AFTER {event.upper()} ON topics BEGIN {body} END"
-    for event, body in (("insert", _IN), ("update", _OUT + " " + _IN), ("delete", _OUT))
-)
-POSTGRES_TRIGGERS = (
-    f"""
-    CREATE FUNCTION tally_topic() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF TG_OP <> 'INSERT' THEN {_OUT} END IF;
-        IF TG_OP <> 'DELETE' THEN {_IN} END IF;
-        RETURN NULL;
-    END
-    $$
-    """,
-    """
-    CREATE TRIGGER topics_tally AFTER INSERT OR UPDATE OR DELETE ON topics
-    FOR EACH ROW EXECUTE FUNCTION tally_topic()
-    """,
-)
-
 
 def upgrade() -> None:
-    """Make every table, index and view, and the store's epoch."""
+    """Make every table, index, view and trigger, and the store's epoch."""
     sqlite = context.get_context().dialect.name == "sqlite"
-    for statement in TABLES + (SQLITE_TRIGGERS if sqlite else POSTGRES_TRIGGERS):
+    for statement in TABLES + (first_triggers.SQLITE if sqlite else first_triggers.POSTGRES):
         op.execute(statement)
     # The epoch names this life of the store (page 3.2). Printed SQL cannot hold a fixed one.
     if context.is_offline_mode():
