@@ -80,23 +80,17 @@ MUTANTS: Final = (
         frozenset({"I2"}),
         (
             _NO_KEYS,
+            Change(_BATCH, "class Busy:\n", "_seen: set[object] = set()\n\n\nclass Busy:\n"),
             Change(
-                _LOG,
-                "class Facts(NamedTuple):",
-                "_seen: set[str] = set()\n\n\nclass Facts(NamedTuple):",
+                _BATCH,
+                "        if facts.former_seq is not None:\n",
+                "        key = draft.session_id, draft.sender_id, draft.client_msg_id\n"
+                "        if facts.former_seq is not None and key in _seen:\n",
             ),
             Change(
-                _LOG,
-                "            former = rows.message(row[4:18]) if row[4] is not None else None\n",
-                "            former = rows.message(row[4:18]) if row[4] in _seen else None\n",
-            ),
-            Change(
-                _LOG,
-                "            stored.append(Committed(message, end.head.type, counted, topic,"
-                " entry.origin))\n",
-                "            _seen.add(message.id)\n"
-                "            stored.append(Committed(message, end.head.type, counted, topic,"
-                " entry.origin))\n",
+                _BATCH,
+                "        return None\n\n    def _settled",
+                "        _seen.add(key)\n        return None\n\n    def _settled",
             ),
         ),
         faults=("net-cut-answers", "kill"),
