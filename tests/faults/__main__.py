@@ -35,15 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(asked.seed, asked.seed + asked.seeds):
         folder = Path(tempfile.mkdtemp(prefix=f"imd-faults-{seed}-"))
         what = Run(
-            seed=seed, seconds=asked.seconds, nodes=asked.nodes, pairs=asked.pairs,
-            faults=asked.faults.split(",") if asked.faults else None, pace=asked.pace,
+            seed=seed, seconds=asked.seconds, nodes=asked.nodes, workers=asked.workers,
+            faults=asked.faults.split(",") if asked.faults else None,
+            pairs=asked.pairs, pace=asked.pace,
         )  # fmt: skip
         _out(f"seed {seed}: {asked.database}, {asked.nodes} node(s), {asked.seconds:g} s; {folder}")
         with ExitStack() as servers:
             postgres = redis = None
             if asked.database == "postgres":
                 postgres = servers.enter_context(PostgresServer(fsync=True))
-            if asked.nodes > 1:
+            if asked.nodes > 1 or asked.workers:
                 redis = servers.enter_context(RedisServer())
             events = asyncio.run(run(what, folder, postgres, redis))
         failed |= _say(events)
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
     parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="of each node; 0: one process")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="postgres")
     parser.add_argument("--faults", help="names joined by commas: " + " ".join(sorted(FAULTS)))
     parser.add_argument("--pairs", type=float, default=0.5, help="part of steps with two faults")

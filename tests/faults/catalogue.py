@@ -1,51 +1,31 @@
 """The faults that a run can have, by name: each begins, lasts, and is over.
 
 A fault is a context around the time that it lasts; what it draws comes from a generator of its
-own. ``part`` is what it hurts: two faults of a pair never hurt the same part. ``needs`` is what
-the world must have.
+own. Those of the network stand in :mod:`tests.faults.networks`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg2
 
 from imd.delivery.redis_bus import channel_of
 from tests.e2e.crashing import POINTS
 from tests.faults.acting import SESSIONS
-from tests.faults.proxy import FINE, Proxy, Weather
-from tests.faults.world import Node, World, limit_files
+from tests.faults.fault import Fault, Shelf
+from tests.faults.networks import NETWORK_FAULTS
+from tests.faults.world import Node, World, limit_files, processes_of
 
-Begin = Callable[[World, Random], AbstractAsyncContextManager[None]]
-
-
-class Fault(NamedTuple):
-    name: str
-    part: str
-    needs: str
-    begin: Begin
-
-
-FAULTS: Final[dict[str, Fault]] = {}
-
-
-def _fault(
-    part: str, needs: str = ""
-) -> Callable[[Callable[[World, Random], AsyncIterator[None]]], Begin]:
-    def register(function: Callable[[World, Random], AsyncIterator[None]]) -> Begin:
-        begin = asynccontextmanager(function)
-        name = function.__name__.replace("_", "-")
-        FAULTS[name] = Fault(name, part, needs, begin)
-        return begin
-
-    return register
+_shelf = Shelf()
+_fault = _shelf.put
 
 
 # ---- nodes (F1, F2, F32)
@@ -72,7 +52,7 @@ async def kill_all(world: World, random: Random) -> AsyncIterator[None]:
         node.held = False
 
 
-@_fault("node")
+@_fault("node", "alone")
 async def crash_point(world: World, random: Random) -> AsyncIterator[None]:
     """A node dies at a named point of the write path."""
     node = random.choice(world.nodes)
@@ -119,6 +99,42 @@ async def pause(world: World, random: Random) -> AsyncIterator[None]:
     process.send_signal(signal.SIGSTOP)
     yield
     process.send_signal(signal.SIGCONT)
+
+
+@_fault("node", "workers")
+async def worker_kill(world: World, random: Random) -> AsyncIterator[None]:
+    """kill -9 of one worker; its supervisor has it back within 3 s."""
+    _signal_worker(world, random, signal.SIGKILL)
+    yield
+
+
+@_fault("node", "workers")
+async def worker_pause(world: World, random: Random) -> AsyncIterator[None]:
+    """One worker is frozen."""
+    pid = _signal_worker(world, random, signal.SIGSTOP)
+    yield
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@_fault("node", "workers")
+async def worker_roll(world: World, random: Random) -> AsyncIterator[None]:
+    """SIGHUP: workers are replaced one after another, and no connection is refused."""
+    for node in world.nodes:
+        if node.served and node.imd.alive:
+            node.imd.signal(signal.SIGHUP)
+    yield
+
+
+def _signal_worker(world: World, random: Random, number: signal.Signals) -> int | None:
+    node = random.choice(world.nodes)
+    workers = processes_of(node.imd.pid) if node.imd.alive else []
+    if not workers:
+        return None
+    pid = random.choice(workers)
+    os.kill(pid, number)
+    return pid
 
 
 async def _served(node: Node) -> None:
@@ -242,70 +258,6 @@ def _backends(world: World) -> list[int]:
     return [row[0] for row in rows]
 
 
-# ---- the network
-
-
-def _weather(name: str, weather: Weather) -> None:
-    """The weather on one node's way to each of the three."""
-
-    def make(way: str, pick: Callable[[Node], Proxy | None], needs: str) -> None:
-        async def fault(world: World, random: Random) -> AsyncIterator[None]:
-            proxy = pick(random.choice(world.nodes))
-            assert proxy is not None
-            proxy.set(weather)
-            yield
-            proxy.set(FINE)
-
-        fault.__name__ = f"{way}-{name}"
-        fault.__doc__ = f"{way}: {weather}"
-        _fault(f"{way}-network", needs)(fault)
-
-    make("net", lambda node: node.clients, "")
-    make("db", lambda node: node.database, "postgres")
-    make("bus", lambda node: node.bus, "redis")
-
-
-_weather("slow", Weather(delay=0.15))
-_weather("silent", Weather(silent=True))
-_weather("refusing", Weather(refusing=True))
-_weather("deaf", Weather(deaf_to="server"))
-_weather("cut-answers", Weather(cut_answers=True))
-
-
-def _strokes(name: str, stroke: Callable[[Proxy, Random], None]) -> None:
-    """What is done to open connections, several times while the fault lasts."""
-
-    def make(way: str, pick: Callable[[Node], Proxy | None], needs: str) -> None:
-        async def fault(world: World, random: Random) -> AsyncIterator[None]:
-            async def strike() -> None:
-                while True:
-                    for node in world.nodes:
-                        proxy = pick(node)
-                        if proxy is not None:
-                            stroke(proxy, random)
-                    await asyncio.sleep(random.uniform(0.2, 0.8))
-
-            striking = asyncio.ensure_future(strike())
-            yield
-            striking.cancel()
-
-        fault.__name__ = f"{way}-{name}"
-        _fault(f"{way}-network", needs)(fault)
-
-    make("net", lambda node: node.clients, "")
-    make("db", lambda node: node.database, "postgres")
-    make("bus", lambda node: node.bus, "redis")
-
-
-def _half_close(proxy: Proxy, random: Random) -> None:
-    proxy.half_close(random.choice(("client", "server")))
-
-
-# A cut of all clients at once is a storm of them coming back (F16).
-_strokes("cut", lambda proxy, random: proxy.cut())
-_strokes("half-close", _half_close)
-
-
 # ---- Redis (F10, F11)
 
 
@@ -363,7 +315,7 @@ async def forged_hints(world: World, random: Random) -> AsyncIterator[None]:
 # ---- clocks (F13)
 
 
-@_fault("clock")
+@_fault("clock", "alone")
 async def clock_back(world: World, random: Random) -> AsyncIterator[None]:
     """One node's clock is an hour late."""
     node = random.choice(world.nodes)
@@ -372,7 +324,7 @@ async def clock_back(world: World, random: Random) -> AsyncIterator[None]:
     node.clock.write_text("0")
 
 
-@_fault("clock")
+@_fault("clock", "alone")
 async def clock_ahead(world: World, random: Random) -> AsyncIterator[None]:
     """One node's clock is ten minutes early."""
     node = random.choice(world.nodes)
@@ -381,7 +333,16 @@ async def clock_ahead(world: World, random: Random) -> AsyncIterator[None]:
     node.clock.write_text("0")
 
 
+FAULTS: Final[dict[str, Fault]] = {**_shelf.faults, **NETWORK_FAULTS}
+
+
 def possible(world: Any) -> list[str]:
     """The names of the faults that a world can have."""
-    has = {"": True, "postgres": world.postgres is not None, "redis": world.redis is not None}
+    has = {
+        "": True,
+        "postgres": world.postgres is not None,
+        "redis": world.redis is not None,
+        "alone": not world.workers,
+        "workers": bool(world.workers),
+    }
     return [name for name, fault in FAULTS.items() if has[fault.needs]]

@@ -93,8 +93,7 @@ MUTANTS: Final = (
                 "        _seen.add(key)\n        return None\n\n    def _settled",
             ),
         ),
-        faults=("net-cut-answers", "kill"),
-        seconds=8,
+        ground="bus",
     ),
     Mutant(
         "one-key-for-all-sessions",

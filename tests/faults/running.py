@@ -28,6 +28,8 @@ class Run:
     seed: object = 1
     seconds: float = 20.0
     nodes: int = 1
+    #: under the supervisor of each node; 0: a node is one process
+    workers: int = 0
     faults: Sequence[str] | None = None
     pairs: float = 0.5
     #: seconds of the longest fault
@@ -47,7 +49,7 @@ async def run(
     """Carry a run out; its history is left in ``folder`` as ``history.jsonl`` too."""
     folder.mkdir(parents=True, exist_ok=True)
     history = History(folder / "history.jsonl")
-    world = World(folder, what.nodes, postgres, redis, source=what.source)
+    world = World(folder, what.nodes, postgres, redis, workers=what.workers, source=what.source)
     try:
         await world.start()
         names = possible(world) if what.faults is None else what.faults

@@ -60,14 +60,16 @@ def test_one_process_through_everything_on_sqlite(tmp_path: Path, seed: int) -> 
 
 @LONG
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("nodes", [1, 2, 3])
+@pytest.mark.parametrize(("nodes", "workers"), [(1, 0), (2, 0), (3, 0), (1, 3)])
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_processes_through_everything(
     tmp_path: Path,
     seed: int,
     nodes: int,
+    workers: int,
     breakable_postgres: PostgresServer,
     breakable_redis: RedisServer,
 ) -> None:
-    redis = breakable_redis if nodes > 1 else None
-    _hold(Run(seed=seed, seconds=SECONDS, nodes=nodes), tmp_path, breakable_postgres, redis)
+    redis = breakable_redis if nodes > 1 or workers else None
+    what = Run(seed=seed, seconds=SECONDS, nodes=nodes, workers=workers)
+    _hold(what, tmp_path, breakable_postgres, redis)

@@ -51,6 +51,8 @@ class Node:
     database: Proxy | None
     bus: Proxy | None
     clock: Path
+    #: processes under a supervisor; 0: one process alone
+    workers: int = 0
     #: how often it was started, and the crash point of this start
     lives: int = 0
     #: whether its end was asked for, and whether this life came as far as to answer
@@ -67,6 +69,8 @@ class Node:
         """Start the process; call it in the main thread."""
         self.lives += 1
         program = [sys.executable, "-P", str(LAUNCH)]
+        if self.workers:
+            program += ["--workers", str(self.workers)]
         self.imd.launch(program, FAULTS_CLOCK=str(self.clock), CRASH_AT=self.crash_at)
 
     async def ready(self) -> None:
@@ -114,13 +118,18 @@ class World:
         postgres: PostgresServer | None,
         redis: Any = None,
         *,
+        workers: int = 0,
         source: Path | None = None,
         **settings: str,
     ) -> None:
-        """``source`` is a folder with another imd; ``settings`` are environment variables."""
+        """``workers`` is how many each node has; 0: a node is one process.
+
+        ``source`` is a folder with another imd; ``settings`` are environment variables.
+        """
         assert nodes == 1 or postgres is not None, "SQLite is for one process"
         self.folder, self.postgres, self.redis = folder, postgres, redis
         self.nodes: list[Node] = []
+        self.workers = workers
         self._wanted, self._settings = nodes, {**SETTINGS, **settings}
         if source is not None:
             self._settings["FAULTS_SOURCE"] = str(source)
@@ -168,7 +177,7 @@ class World:
         if not self.url:
             self.url = f"sqlite:///{state / 'imd.db'}"
         clients = await Proxy(imd.port).start()
-        return Node(number, imd, clients, database, bus, state / "clock")
+        return Node(number, imd, clients, database, bus, state / "clock", self.workers)
 
     async def stop(self) -> None:
         """End every process and proxy of the run; the servers stay."""
@@ -214,3 +223,16 @@ def limit_files(pid: int, size: int | None) -> None:
     wanted = resource.RLIM_INFINITY if size is None else size
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (wanted, hard))
+
+
+def processes_of(parent: int) -> list[int]:
+    """The children of a process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+        except OSError:
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(folder.name))
+    return sorted(found)
