@@ -55,8 +55,8 @@ async def run(
         names = possible(world) if what.faults is None else what.faults
         steps = plan(what.seed, what.seconds, names, what.pairs, what.longest)
         history.add(
-            "meta", seed=what.seed, nodes=what.nodes, database=world.url.partition(":")[0],
-            faults=list(names), services=[SERVICE], sweep=SWEEP,
+            "meta", seed=what.seed, nodes=what.nodes, workers=what.workers,
+            database=world.url.partition(":")[0], faults=list(names), services=[SERVICE], sweep=SWEEP,
         )  # fmt: skip
         await _play(what, world, history, steps)
     finally:

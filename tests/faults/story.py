@@ -227,6 +227,18 @@ class Story:
         return found
 
     @cached_property
+    def hurts(self) -> list[tuple[float, float, str]]:
+        """``(begin, end, name)`` of every fault; NEVER for the end of one that lasts."""
+        found: list[tuple[float, float, str]] = []
+        lasting: dict[str, float] = {}
+        for event in self.kind("fault"):
+            if event["phase"] == "begin":
+                lasting[event["name"]] = event["t"]
+            else:
+                found.append((lasting.pop(event["name"], 0.0), event["t"], event["name"]))
+        return found + [(begin, NEVER, name) for name, begin in lasting.items()]
+
+    @cached_property
     def outsiders_later(self) -> set[tuple[str, str]]:
         """Who was removed from where at some time, or may have been."""
         return {(call.session, user) for call in self.of("remove") for user in call.args["users"]}

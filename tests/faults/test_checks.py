@@ -457,6 +457,37 @@ def a_removed_member_is_shown_a_later_message() -> Script:
     return script
 
 
+def _removed_elsewhere(seconds: float, *, hurt: bool) -> Script:
+    """Two nodes; a message comes so long after the removal."""
+    script = Script()
+    script.events[0]["nodes"] = 2
+    script.login(10, "p1/page", [], 0)
+    if hurt:
+        script.add("fault", name="redis-kill", phase="begin")
+    script.call("hospital", "remove", session=S, users=["p1"])
+    one = script.send(1)
+    script.at += seconds - 0.3
+    script.tell(10, one)
+    script.add("down", conn=10, code=4403, reason="")
+    script.end()
+    return script
+
+
+def test_another_process_learns_of_a_removal_by_a_hint_or_by_its_sweep() -> None:
+    assert _removed_elsewhere(0.4, hurt=False).found("I8") == []
+    assert _removed_elsewhere(2.5, hurt=True).found("I8") == []
+
+
+@_bad("I8")
+def no_hint_tells_another_process_of_a_removal() -> Script:
+    return _removed_elsewhere(2.5, hurt=False)
+
+
+@_bad("I8")
+def no_sweep_tells_another_process_of_a_removal() -> Script:
+    return _removed_elsewhere(7, hurt=True)
+
+
 @_bad("I8")
 def a_removed_member_gets_a_later_notice() -> Script:
     script = _removed()

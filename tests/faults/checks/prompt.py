@@ -35,7 +35,7 @@ def prompt(story: Story) -> Iterator[Violation]:
     sweep = story.meta.get("sweep")
     if sweep is None:
         return
-    hurt = _hurt(story)
+    hurt = story.hurts
     late = sweep + BEYOND
     arrivals = list(_arrivals(story, late))
     if all(name.startswith(_BUS) for _, _, name in hurt):
@@ -54,18 +54,6 @@ def prompt(story: Story) -> Iterator[Violation]:
     if len(calm) >= ENOUGH and quick < MOST * len(calm):
         what = f"in peace {quick} of {len(calm)} messages came to other nodes within {AT_ONCE} s"
         yield Violation("prompt", "", what)
-
-
-def _hurt(story: Story) -> list[tuple[float, float, str]]:
-    """``(begin, end, name)`` of every fault."""
-    found: list[tuple[float, float, str]] = []
-    open_: dict[str, float] = {}
-    for event in story.kind("fault"):
-        if event["phase"] == "begin":
-            open_[event["name"]] = event["t"]
-        else:
-            found.append((open_.pop(event["name"], 0.0), event["t"], event["name"]))
-    return found + [(begin, NEVER, name) for name, begin in open_.items()]
 
 
 def _arrivals(story: Story, late: float) -> Iterator[_Arrival]:
