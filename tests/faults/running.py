@@ -56,7 +56,8 @@ async def run(
         steps = plan(what.seed, what.seconds, names, what.pairs, what.longest)
         history.add(
             "meta", seed=what.seed, nodes=what.nodes, workers=what.workers,
-            database=world.url.partition(":")[0], faults=list(names), services=[SERVICE], sweep=SWEEP,
+            database=world.url.partition(":")[0], faults=list(names), services=[SERVICE],
+            sweep=SWEEP,
         )  # fmt: skip
         await _play(what, world, history, steps)
     finally:
