@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = Run(
             seed=seed, seconds=asked.seconds, nodes=asked.nodes, workers=asked.workers,
             faults=asked.faults.split(",") if asked.faults else None,
-            pairs=asked.pairs, pace=asked.pace,
+            pairs=asked.pairs, pace=asked.pace, peace=asked.peace,
         )  # fmt: skip
         _out(f"seed {seed}: {asked.database}, {asked.nodes} node(s), {asked.seconds:g} s; {folder}")
         with ExitStack() as servers:
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="postgres")
     parser.add_argument("--faults", help="names joined by commas: " + " ".join(sorted(FAULTS)))
     parser.add_argument("--pairs", type=float, default=0.5, help="part of steps with two faults")
+    parser.add_argument("--peace", type=float, default=0.0, help="seconds after all is well again")
     parser.add_argument("--pace", type=float, default=0.15, help="seconds between two acts")
     parser.add_argument("--judge", type=Path, help="judge this history instead")
     return parser

@@ -71,5 +71,6 @@ def test_processes_through_everything(
     breakable_redis: RedisServer,
 ) -> None:
     redis = breakable_redis if nodes > 1 or workers else None
-    what = Run(seed=seed, seconds=SECONDS, nodes=nodes, workers=workers)
+    # Peace at the end shows whether the bus is whole again.
+    what = Run(seed=seed, seconds=SECONDS, nodes=nodes, workers=workers, peace=8)
     _hold(what, tmp_path, breakable_postgres, redis)
