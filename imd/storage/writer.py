@@ -134,10 +134,14 @@ class GroupingWriter:
 
     def _kick(self) -> None:
         while self._may_start():
-            batch = self._gather()
+            batch, late = self._gather()
+            if batch:
+                self._start(batch)
+            # Only now: who is told may send again at once, and must not overtake what was taken.
+            for waiting in late:
+                waiting.settle(Unavailable("The message could not be stored in time."))
             if not batch:
                 break
-            self._start(batch)
         if not (self._waiting or self._flights or self._pausing):
             idle, self._idle = self._idle, []
             for done in idle:
@@ -152,24 +156,28 @@ class GroupingWriter:
             and all(len(flight.batch) <= SMALL for flight in self._flights)
         )
 
-    def _gather(self) -> list[_Waiting]:
-        """What may go in one transaction; the sessions that are under way keep their order."""
+    def _gather(self) -> tuple[list[_Waiting], list[_Waiting]]:
+        """What may go in one transaction, and what came too late for any.
+
+        The sessions that are under way keep their order.
+        """
         now = self._reactor.seconds()
         flying = {id_ for flight in self._flights for id_ in flight.sessions}
         batch: list[_Waiting] = []
+        late: list[_Waiting] = []
         passed: list[_Waiting] = []
         while self._waiting and len(batch) < MOST_BATCH and len(passed) < MOST_PASSED:
             if batch and (batch[0].alone or self._waiting[0].alone):
                 break
             waiting = self._waiting.popleft()
             if waiting.deadline <= now:
-                waiting.settle(Unavailable("The message could not be stored in time."))
+                late.append(waiting)
             elif waiting.job.session_id in flying:
                 passed.append(waiting)
             else:
                 batch.append(waiting)
         self._waiting.extendleft(reversed(passed))
-        return batch
+        return batch, late
 
     def _start(self, batch: list[_Waiting]) -> None:
         jobs = [waiting.job for waiting in batch]
