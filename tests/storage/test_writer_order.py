@@ -55,13 +55,13 @@ def test_who_is_told_that_it_is_too_late_overtakes_nobody(
     told: list[object] = []
 
     def post(session: str, content: str) -> Deferred[Any]:
-        draft = Draft(content, session, "A", 1, content)
-        return writer.post(draft).addErrback(
-            lambda failure: told.append(failure.check(Unavailable))
-        )
+        return writer.post(Draft(content, session, "A", 1, content))
 
-    late = post("s2", "late")
-    late.addCallback(lambda _: post("s3", "of the one that was late") and None)
+    def too_late(failure: Failure) -> None:
+        told.append(failure.check(Unavailable))
+        post("s3", "of the one that was late")
+
+    post("s2", "late").addErrback(too_late)
     reactor.advance(9)
     post("s1", "first")
     lanes.busy(0)
