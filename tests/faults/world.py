@@ -58,6 +58,8 @@ class Node:
     #: whether its end was asked for, and whether this life came as far as to answer
     expected: bool = False
     served: bool = False
+    #: characters of its log that former lives wrote
+    wrote: int = 0
     #: exits that were not asked for, or came otherwise than they should
     trouble: list[str] = field(default_factory=list)
 
@@ -67,7 +69,7 @@ class Node:
 
     def launch(self) -> None:
         """Start the process; call it in the main thread."""
-        self.lives += 1
+        self.lives, self.wrote = self.lives + 1, len(self.imd.out)
         program = [sys.executable, "-P", str(LAUNCH)]
         if self.workers:
             program += ["--workers", str(self.workers)]
@@ -75,6 +77,10 @@ class Node:
 
     async def ready(self) -> None:
         await asyncio.to_thread(self.imd.ready)
+
+    def serves(self) -> bool:
+        """Whether it answers, all workers of it: until then it may give up its start."""
+        return self.imd.answers("/healthz") and "Starting IM server" in self.imd.out[self.wrote :]
 
     def kill(self) -> None:
         """kill -9, asked for."""
@@ -161,7 +167,7 @@ class World:
             for node in self.nodes:
                 node.keep()
                 if not node.served and node.imd.alive:
-                    node.served = await asyncio.to_thread(node.imd.answers, "/healthz")
+                    node.served = await asyncio.to_thread(node.serves)
 
     async def _node(self, number: int) -> Node:
         settings, database, bus = dict(self._settings), None, None
