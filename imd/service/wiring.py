@@ -42,6 +42,7 @@ from imd.service.listening import CannotServe, open_port, port_number
 from imd.service.metrics import Metrics, Sources
 from imd.service.notify import ALIVE, READY, STOPPING, Systemd
 from imd.service.ordered import Steps
+from imd.service.pushing import STOP_SECONDS, Pushing, WakingCourier, outbound_of
 from imd.service.secret import signing_secret
 from imd.service.steady import Steady
 from imd.service.tokens import Tokens
@@ -74,12 +75,13 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         pool=database.pool,
         timeout=http.request_timeout,
         auto_migrate=database.auto_migrate,
+        outbound=outbound_of(settings),
     )
     steps.add("store", lambda: store.close(_STORE_LIMIT), _STORE_LIMIT + _STORE_MARGIN)
     await refuse_unsafe(settings, store)
 
     registry = Registry(settings.limits.sockets_per_user)
-    courier = Courier(store.database, registry, reactor, clock.now)
+    courier = WakingCourier(store.database, registry, reactor, clock.now)
     steps.add("courier", courier.stop, _AT_ONCE)
     admission = Admission(registry, courier.feeds, courier.badges)
 
@@ -95,6 +97,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
+    start_pushing(settings, reactor, steps, house, store, courier)
     front = watched_front(settings, reactor, steps, house, admission, store, courier)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
@@ -138,6 +141,22 @@ async def keep_door(
     repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
     repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
     return credentials
+
+
+def start_pushing(
+    settings: Settings,
+    reactor: Any,
+    steps: Steps,
+    house: House,
+    store: Store,
+    courier: WakingCourier,
+) -> None:
+    """The postmen of the configured channels, if any (page 4.4)."""
+    pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
+    if pushing.postmen:
+        courier.wake = pushing.wake
+        pushing.start()
+        steps.add("push", pushing.stop, STOP_SECONDS)
 
 
 # ---- the parts that settings decide

@@ -198,6 +198,9 @@ class _Batch:
             )
         if latest:
             _move(connection, latest, self._now)
+            for _, job in jobs:
+                if _mark(job).seen and not _mark(job).read:
+                    _see(connection, _mark(job), self._goal(_mark(job)))
 
     def _goal(self, mark: Mark) -> int:
         newest = self._heads[mark.session_id].last_seq
@@ -257,6 +260,15 @@ _MOVE = Bulk(
     " FROM {rows} WHERE participants.session_id = v.column1"
     " AND participants.participant_id = v.column2",
 )
+
+
+def _see(connection: Connection, mark: Mark, goal: int) -> None:
+    """Taken in without being read: rare, so a statement of its own."""
+    connection.later(
+        "UPDATE participants SET seen_seq = %s"
+        " WHERE session_id = %s AND participant_id = %s AND seen_seq < %s",
+        (goal, mark.session_id, mark.user_id, goal),
+    )
 
 
 def _standing(

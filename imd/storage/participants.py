@@ -13,13 +13,14 @@ from imd.domain.participant import Avatar, Membership, Participant, Seat
 from imd.domain.session import Head
 from imd.storage import rows
 from imd.storage.engine import Connection, marks, values
+from imd.storage.outbox import Outbox
 
 
 class Participants:
     """SQL on ``participants``."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._db, self._outbox = connection, outbox
 
     def get(self, session_id: str, user_id: str) -> Membership | None:
         sql = (
@@ -84,11 +85,21 @@ class Participants:
             f"DELETE FROM participants WHERE session_id = %s"
             f" AND participant_id IN {marks(len(user_ids))} RETURNING participant_id"
         )
-        return [row[0] for row in self._db.rows(sql, (session_id, *user_ids))]
+        removed = [row[0] for row in self._db.rows(sql, (session_id, *user_ids))]
+        if removed:
+            self._outbox.cancel(session_id, removed)
+        return removed
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None:
         sql = "UPDATE participants SET sticky = %s WHERE session_id = %s AND participant_id = %s"
         self._db.later(sql, (int(sticky), session_id, user_id))
+
+    def set_muted(self, session_id: str, user_id: str, muted: bool) -> None:
+        """Whether the member is pushed nothing of this session; what waits is cancelled."""
+        sql = "UPDATE participants SET muted = %s WHERE session_id = %s AND participant_id = %s"
+        self._db.later(sql, (int(muted), session_id, user_id))
+        if muted:
+            self._outbox.cancel(session_id, [user_id])
 
     def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
         params: builtins.list[object] = [other, one]

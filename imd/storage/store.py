@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from imd.actions.ports import Clock, Committed
 from imd.domain.errors import Unavailable
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.engine import CommitUnknown, Connect, Connection, connector, is_sqlite
 from imd.storage.executor import Executor
 from imd.storage.schema import HEAD, SchemaError, version_of
@@ -32,8 +33,11 @@ T = TypeVar("T")
 class Database:
     """Implements the port ``Database`` over two executors, which may be one and the same."""
 
-    def __init__(self, readers: Executor, writers: Executor, epoch: str) -> None:
+    def __init__(
+        self, readers: Executor, writers: Executor, epoch: str, outbound: Outbound = NOTHING
+    ) -> None:
         self._readers, self._writers, self.epoch = readers, writers, epoch
+        self._outbound = outbound
 
     def read(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -54,7 +58,12 @@ class Database:
         """
 
         def run(connection: Connection) -> T:
-            return transact(connection, lambda tx: work(tx, *args, **kw), write=True)
+            return transact(
+                connection,
+                lambda tx: work(tx, *args, **kw),
+                write=True,
+                outbound=self._outbound,
+            )
 
         return self._writers.run(run).addErrback(_unknown)
 
@@ -120,10 +129,12 @@ async def open_store(
     pool: int = 4,
     timeout: float = 10.0,
     auto_migrate: bool = True,
+    outbound: Outbound = NOTHING,
 ) -> Store:
     """Open the database, bring its schema up to date, start the threads.
 
-    ``on_commit`` is called in the reactor after each commit of the writer. Raises SchemaError for
+    ``on_commit`` is called in the reactor after each commit of the writer; ``outbound`` says what
+    a message leaves to be pushed. Raises SchemaError for
     a schema that cannot be used, Broken when the database cannot be reached.
     """
     if is_sqlite(url):
@@ -142,8 +153,8 @@ async def open_store(
 
     writing = lanes("imd-writer", 1, connector(url, by_key=True))
     reading = lanes("imd-store", pool, connector(url))
-    database = Database(reading, writing if is_sqlite(url) else reading, epoch)
-    writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
+    database = Database(reading, writing if is_sqlite(url) else reading, epoch, outbound)
+    writer = GroupingWriter(reactor, writing, clock, on_commit, timeout, outbound)
     return Store(url, database, writer, (writing, reading))
 
 

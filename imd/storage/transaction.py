@@ -9,12 +9,15 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.audit import Audit
 from imd.storage.engine import Broken, CommitUnknown, Connection
 from imd.storage.keys import Keys
 from imd.storage.log import Log
 from imd.storage.messages import Messages
+from imd.storage.outbox import Outbox
 from imd.storage.participants import Participants
+from imd.storage.push_tokens import PushTokens
 from imd.storage.sessions import Sessions
 from imd.storage.topics import Topics
 from imd.storage.users import Users
@@ -23,10 +26,13 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """The stores of one open transaction; each is made when it is first asked for."""
+    """The stores of one open transaction; each is made when it is first asked for.
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    ``outbound`` says what the messages of this transaction leave to be pushed.
+    """
+
+    def __init__(self, connection: Connection, outbound: Outbound = NOTHING) -> None:
+        self.connection, self._outbound = connection, outbound
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -34,7 +40,7 @@ class Transaction:
 
     @cached_property
     def participants(self) -> Participants:
-        return Participants(self.connection)
+        return Participants(self.connection, self.outbox)
 
     @cached_property
     def users(self) -> Users:
@@ -50,7 +56,11 @@ class Transaction:
 
     @cached_property
     def log(self) -> Log:
-        return Log(self.connection)
+        return Log(self.connection, self.outbox)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.connection, self._outbound)
 
     @cached_property
     def audit(self) -> Audit:
@@ -63,11 +73,21 @@ class Transaction:
         self.connection.commit()
 
     @cached_property
+    def tokens(self) -> PushTokens:
+        return PushTokens(self.connection)
+
+    @cached_property
     def keys(self) -> Keys:
         return Keys(self.connection)
 
 
-def transact(connection: Connection, work: Callable[[Transaction], T], *, write: bool) -> T:
+def transact(
+    connection: Connection,
+    work: Callable[[Transaction], T],
+    *,
+    write: bool,
+    outbound: Outbound = NOTHING,
+) -> T:
     """Run ``work`` in a transaction of its own and commit what it did.
 
     Whatever ``work`` raises goes on after a rollback. CommitUnknown when the connection died in
@@ -75,7 +95,7 @@ def transact(connection: Connection, work: Callable[[Transaction], T], *, write:
     """
     connection.begin(write=write)
     try:
-        transaction = Transaction(connection)
+        transaction = Transaction(connection, outbound)
         value = work(transaction)
         transaction.commit()
     except Broken:

@@ -22,6 +22,7 @@ from imd.domain.audit import Note
 from imd.domain.errors import ImError, Unavailable
 from imd.domain.message import Draft
 from imd.domain.participant import Mark, Marked
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.batch import Busy, Job, Result, carry_out
 from imd.storage.engine import CommitUnknown, Connection
 from imd.storage.executor import Executor
@@ -66,7 +67,8 @@ class _Waiting:
 class GroupingWriter:
     """Implements the port ``Writer`` over an executor of one lane.
 
-    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds.
+    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds; ``outbound``
+    says what the messages leave to be pushed.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class GroupingWriter:
         clock: Clock,
         announce: Callable[[Sequence[Committed]], None],
         timeout: float = 10.0,
+        outbound: Outbound = NOTHING,
     ) -> None:
         self._reactor, self._executor, self._clock = reactor, executor, clock
-        self._announce, self._timeout = announce, timeout
+        self._announce, self._timeout, self._outbound = announce, timeout, outbound
         self._waiting: deque[_Waiting] = deque()
         self._under_way, self._begun = False, 0.0
         self._idle: list[Deferred[None]] = []
@@ -144,7 +147,7 @@ class GroupingWriter:
             def inside(transaction: Transaction) -> Result:
                 return carry_out(transaction, jobs, now_ms)
 
-            return transact(connection, inside, write=True)
+            return transact(connection, inside, write=True, outbound=self._outbound)
 
         self._executor.run(work).addCallbacks(
             self._done, self._failed, callbackArgs=(batch,), errbackArgs=(batch,)

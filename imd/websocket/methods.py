@@ -284,7 +284,10 @@ async def ack(link: Link, params: AckParams) -> object:
     session_id, user_id = _session(link, params.session_id), UserId(link.user_id)
     read = params.read and link.client.inside
     house = link.room.house
-    marked = await live.acknowledge(house, link.caller, user_id, session_id, params.seq, read)
+    inside = link.client.inside
+    marked = await live.acknowledge(
+        house, link.caller, user_id, session_id, params.seq, read, inside
+    )
     return {"delivered_seq": marked.delivered_seq, "read_seq": marked.read_seq}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imd.config import Settings, SettingsError, defaults, load, sources
-from imd.config.settings import SECTIONS
+from imd.config.settings import SECTIONS, attribute_of
 
 SECRET = "vq3Zp0TyLw8nXeKb5RgUj1MfSa7HdCiO4k2"
 
@@ -69,7 +69,8 @@ def test_the_packaged_file_says_the_defaults_of_the_code(profile) -> None:
     expected = defaults(profile, Path("/s"))
     for section in SECTIONS:
         if section != "auth":
-            assert getattr(loaded, section) == getattr(expected, section)
+            name = attribute_of(section)
+            assert getattr(loaded, name) == getattr(expected, name)
     assert loaded.auth.mode == expected.auth.mode
 
 

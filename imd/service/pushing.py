@@ -1,0 +1,150 @@
+"""The push room as settings want it: channels, their postmen, what the store writes for them.
+
+Wiring asks it what the store is to leave in the outbox, then starts it. Where nothing is
+configured it makes nothing, so that a message costs nothing more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from imd.actions.ports import Clock, Committed, Presence
+from imd.config import Settings
+from imd.config.settings import SubscribeSettings, TemplateTable, WechatSettings
+from imd.delivery.courier import Courier
+from imd.domain.message_types import counts
+from imd.domain.push import Channel, Outbound, Terms, quiet_hours
+from imd.push.http import HttpPoster
+from imd.push.ports import Carrier
+from imd.push.postman import Postman
+from imd.push.templates import Template
+from imd.push.wechat import Account, SubscribeMessages, TemplateMessages, keeper_of
+from imd.storage.post_office import PostOffice
+from imd.storage.store import Database
+
+#: seconds that a stop waits for pushes under way; what is cut off is sent again after its lease
+STOP_SECONDS: Final = 1.0
+#: seconds between two rounds in which old results are forgotten
+PURGE_SECONDS: Final = 3600.0
+
+
+class WakingCourier(Courier):
+    """A courier that also wakes the postmen when their outbox got something."""
+
+    wake: Callable[[Sequence[Committed]], None] | None = None
+
+    def committed(self, entries: Sequence[Committed]) -> None:
+        """New messages are durable: the sockets first."""
+        super().committed(entries)
+        if self.wake is not None:
+            self.wake(entries)
+
+
+def outbound_of(settings: Settings) -> Outbound:
+    """What a message leaves in the outbox; channels without an ``app_id`` are off (page 4.4)."""
+    configured = {
+        Channel.WECHAT: settings.push_wechat.app_id,
+        Channel.SUBSCRIBE: settings.push_subscribe.app_id,
+    }
+    channels = frozenset(channel for channel, app_id in configured.items() if app_id)
+    return Outbound(channels, round(settings.push.grace * 1000))
+
+
+def terms_of(settings: Settings) -> Terms:
+    """The times of push in ms."""
+    push = settings.push
+    return Terms(
+        *(
+            round(seconds * 1000)
+            for seconds in (push.grace, push.retry_base, push.retry_max, push.ttl)
+        ),
+        quiet=quiet_hours(push.quiet),
+    )
+
+
+class Pushing:
+    """The postmen of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        clock: Clock,
+        database: Database,
+        presence: Presence,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._clock, self._grace = clock, round(settings.push.grace * 1000)
+        office = PostOffice(database, clock)
+        self._poster = HttpPoster(reactor)
+        chance = random.SystemRandom().random
+        carriers = _carriers(settings, reactor, clock, office, self._poster)
+        self.postmen: Mapping[str, Postman] = {
+            str(carrier.channel): Postman(
+                reactor,
+                clock,
+                office,
+                carrier,
+                terms_of(settings),
+                chance=chance,
+                new_id=new_id,
+                presence=presence,
+            )
+            for carrier in carriers
+        }
+
+    def start(self) -> None:
+        """Look at what waits, also from before this start."""
+        for postman in self.postmen.values():
+            postman.start()
+
+    async def stop(self) -> None:
+        """Claim no more; wait for what is under way."""
+        for postman in self.postmen.values():
+            await postman.stop()
+        await self._poster.close()
+
+    def wake(self, entries: Sequence[Committed]) -> None:
+        """New messages may be due after the grace time."""
+        if any(counts(entry.message.type) for entry in entries):
+            due = self._clock.now() + self._grace
+            for postman in self.postmen.values():
+                postman.expect(due)
+
+
+def _carriers(
+    settings: Settings, reactor: Any, clock: Clock, office: PostOffice, poster: HttpPoster
+) -> list[Carrier]:
+    """One for each channel that has an ``app_id``."""
+    text = settings.push.include_text
+    carriers: list[Carrier] = []
+    wechat, subscribe = settings.push_wechat, settings.push_subscribe
+    if wechat.app_id:
+        account = _account(wechat)
+        keeper = keeper_of(reactor, clock, office, account, poster)
+        general = Template(wechat.template_id or "", wechat.url, tuple(wechat.fields.items()))
+        special = {int(t): _special(general, table) for t, table in wechat.by_session_type.items()}
+        carriers.append(TemplateMessages(account, poster, keeper, general, special, text))
+    if subscribe.app_id:
+        account = _account(subscribe)
+        keeper = keeper_of(reactor, clock, office, account, poster)
+        fields = tuple(subscribe.fields.items())
+        template = Template(subscribe.template_id or "", subscribe.page, fields)
+        carriers.append(SubscribeMessages(account, poster, keeper, template, text))
+    return carriers
+
+
+def _account(section: WechatSettings | SubscribeSettings) -> Account:
+    base = section.base_url.rstrip("/")
+    return Account(section.app_id or "", section.app_secret or "", base)
+
+
+def _special(general: Template, table: TemplateTable) -> Template:
+    """One session type's template: what it does not say is as for all."""
+    return Template(
+        general.template_id if table.template_id is None else table.template_id,
+        general.url if table.url is None else table.url,
+        general.fields if table.fields is None else tuple(table.fields.items()),
+    )
