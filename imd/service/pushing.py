@@ -16,6 +16,7 @@ from imd.config.settings import SubscribeSettings, TemplateTable, WechatSettings
 from imd.delivery.courier import Courier
 from imd.domain.message_types import counts
 from imd.domain.push import Channel, Outbound, Terms, quiet_hours
+from imd.push.getui import Application, AppMessages
 from imd.push.http import HttpPoster
 from imd.push.ports import Carrier
 from imd.push.postman import Postman
@@ -47,6 +48,7 @@ def outbound_of(settings: Settings) -> Outbound:
     configured = {
         Channel.WECHAT: settings.push_wechat.app_id,
         Channel.SUBSCRIBE: settings.push_subscribe.app_id,
+        Channel.APP: settings.push_getui.app_id,
     }
     channels = frozenset(channel for channel, app_id in configured.items() if app_id)
     return Outbound(channels, round(settings.push.grace * 1000))
@@ -55,13 +57,10 @@ def outbound_of(settings: Settings) -> Outbound:
 def terms_of(settings: Settings) -> Terms:
     """The times of push in ms."""
     push = settings.push
-    return Terms(
-        *(
-            round(seconds * 1000)
-            for seconds in (push.grace, push.retry_base, push.retry_max, push.ttl)
-        ),
-        quiet=quiet_hours(push.quiet),
+    grace, base, most, ttl = (
+        round(seconds * 1000) for seconds in (push.grace, push.retry_base, push.retry_max, push.ttl)
     )
+    return Terms(grace, base, most, ttl, quiet_hours(push.quiet))
 
 
 class Pushing:
@@ -133,7 +132,31 @@ def _carriers(
         fields = tuple(subscribe.fields.items())
         template = Template(subscribe.template_id or "", subscribe.page, fields)
         carriers.append(SubscribeMessages(account, poster, keeper, template, text))
+    if settings.push_getui.app_id:
+        carriers.append(_app_messages(settings, reactor, clock, office, poster))
     return carriers
+
+
+def _app_messages(
+    settings: Settings, reactor: Any, clock: Clock, office: PostOffice, poster: HttpPoster
+) -> AppMessages:
+    getui = settings.push_getui
+    application = Application(
+        getui.app_id or "",
+        getui.app_key or "",
+        getui.master_secret or "",
+        getui.base_url.rstrip("/"),
+    )
+    return AppMessages(
+        application,
+        poster,
+        clock,
+        office,
+        reactor,
+        title=getui.title,
+        body=getui.body,
+        include_text=settings.push.include_text,
+    )
 
 
 def _account(section: WechatSettings | SubscribeSettings) -> Account:
