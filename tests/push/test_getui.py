@@ -23,7 +23,7 @@ async def doctor(world: World, *devices: tuple[str, int, str]) -> None:
     await world.ground.session("s2", "P1", "D1")
     for n, (client_id, platform, state) in enumerate(devices or [("c1", 0, "background")]):
         device = Device("D1", client_id, platform, "t", state, NOW + n)
-        await world.write(lambda tx, device=device: tx.users.register_device(device))
+        await world.register(device)
 
 
 async def say(world: World, session_id: str = "s1") -> None:
@@ -149,7 +149,8 @@ async def test_an_expired_token_is_renewed_and_the_push_repeated_at_once(quick) 
 
 ODD: dict[str, Any] = {
     "500": (500, {}, b""), "html": (200, {}, b"<html>"), "empty": (200, {}, b""),
-    "no data": (200, {}, b'{"code":0}'), "other cid": (200, {}, b'{"code":0,"data":{"t":{"x":"y"}}}'),
+    "no data": (200, {}, b'{"code":0}'),
+    "other cid": (200, {}, b'{"code":0,"data":{"t":{"x":"y"}}}'),
     "busy": 10009, "quota": 10010, "code": 99999, "silence": None,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.web.server import Site
 
 from imd.domain.push import Channel, Claim, Outbound, Terms
+from imd.domain.user import Device
 from imd.push.fake_getui import FakeGetui
 from imd.push.fake_wechat import FakeWechat
 from imd.push.getui import Application, AppMessages
@@ -93,6 +94,9 @@ class World:
     async def patient(self, user_id: str, openid: str | None = None) -> None:
         fields = {"kind": "patient", "name": user_id, "openid": openid or f"o-{user_id}"}
         await self.write(lambda tx: tx.users.put(user_id, fields, self.clock.time))
+
+    async def register(self, device: Device) -> None:
+        await self.write(lambda tx: tx.users.register_device(device))
 
     async def write(self, work: Callable[[Transaction], Any]) -> Any:
         return await self.ground.store.database.write(work)
