@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
     "demo": ("imd.cli.demo", "demo"),
+    "push": ("imd.cli.push", "push"),
+    "fake-wechat": ("imd.cli.fake_wechat", "fake_wechat"),
     "chat": ("imd.cli.chat", "chat"),
 }
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from imd.push.fake_wechat import Clock, Odd
 from imd.push.getui import signature
+
+#: an answer that is not in the documents: status, headers, body
+Odd = tuple[int, dict[str, str], bytes]
+#: gives seconds
+Clock = Callable[[], float]
 
 
 class FakeGetui(Resource):

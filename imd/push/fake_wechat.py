@@ -14,11 +14,9 @@ from typing import Any, Final
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from imd.push.fake_getui import Clock, FakeGetui, Odd
 from imd.push.fitting import LENGTHS, LONGEST, kind_of
 
-#: an answer that is not in the documents: status, headers, body
-Odd = tuple[int, dict[str, str], bytes]
-Clock = Callable[[], float]
 _DAY: Final = 86_400.0
 
 
@@ -83,7 +81,11 @@ class FakeWechat(Resource):
         if request.path != b"/_sent":
             request.setResponseCode(404)
             return b""
-        return self._answer(request, {"sent": self.sent, "calls": dict(self.calls)})
+        return self._answer(request, self.told())
+
+    def told(self) -> dict[str, Any]:
+        """What was accepted, and how often each path was asked."""
+        return {"sent": self.sent, "calls": dict(self.calls)}
 
     def _scripted(
         self,
@@ -182,6 +184,23 @@ class FakeWechat(Resource):
         if today >= self.daily_quota:
             return 45009
         return 45011 if minute >= self.minute_quota else None
+
+
+class Providers(FakeWechat):
+    """A WeChat with a Getui behind the same port: the latter's paths begin with ``/v2/``."""
+
+    def __init__(self, now: Clock, getui: FakeGetui, app_id: str, secret: str) -> None:
+        super().__init__(now, app_id, secret)
+        self._getui = getui
+
+    def render_POST(self, request: Request) -> bytes | int:
+        if (request.path or b"").startswith(b"/v2/"):
+            return self._getui.render_POST(request)
+        return super().render_POST(request)
+
+    def told(self) -> dict[str, Any]:
+        """What both were sent."""
+        return {**super().told(), "app": self._getui.sent}
 
 
 def _fits(key: str, value: object) -> bool:

@@ -6,14 +6,14 @@ second. ``/console/figures`` sends them; nothing here knows who may ask.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from imd.service.metrics import SECONDS, Metrics, Totals
+from imd.service.metrics import SECONDS, Metrics, Pushes, Totals
 
 #: seconds between two totals, and how many are kept
 TICK: Final = 1.0
@@ -67,7 +67,7 @@ class Figures:
                 "wait_ms": round(waited / waits * 1000, 2) if waits else None,
             },
             "reactor_lag_ms": round(metrics.lag * 1000, 1),
-            "push": _outbox(sources.outbox() if sources.outbox is not None else None),
+            "push": _outbox(sources.pushes),
         }
 
     def _history(self) -> list[int]:
@@ -76,8 +76,13 @@ class Figures:
         return [later - sooner for sooner, later in pairwise(stored)]
 
 
-def _outbox(states: Mapping[str, int] | None) -> dict[str, Any] | None:
-    return None if states is None else {"total": sum(states.values()), "by_state": dict(states)}
+def _outbox(pushes: Pushes | None) -> dict[str, Any] | None:
+    if pushes is None:
+        return None
+    states: Counter[str] = Counter()
+    for (_, state), number in pushes.outbox.items():
+        states[state] += number
+    return {"total": states["pending"], "by_state": dict(states)}
 
 
 def _spread(now: Sequence[int], before: Sequence[int], seconds: float) -> dict[str, Any]:

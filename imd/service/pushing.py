@@ -28,7 +28,9 @@ from imd.storage.store import Database
 #: seconds that a stop waits for pushes under way; what is cut off is sent again after its lease
 STOP_SECONDS: Final = 1.0
 #: seconds between two rounds in which old results are forgotten
-PURGE_SECONDS: Final = 3600.0
+FORGET_SECONDS: Final = 3600.0
+#: seconds between two counts of the outbox
+COUNT_SECONDS: Final = 15.0
 
 
 class WakingCourier(Courier):
@@ -76,7 +78,8 @@ class Pushing:
         new_id: Callable[[], str],
     ) -> None:
         self._clock, self._grace = clock, round(settings.push.grace * 1000)
-        office = PostOffice(database, clock)
+        office = self._office = PostOffice(database, clock)
+        self._keep = round(settings.push.keep * 1000)
         self._poster = HttpPoster(reactor)
         chance = random.SystemRandom().random
         carriers = _carriers(settings, reactor, clock, office, self._poster)
@@ -92,6 +95,30 @@ class Pushing:
                 presence=presence,
             )
             for carrier in carriers
+        }
+
+        #: how many wait or are dead, by channel and state, and the seconds since the oldest row
+        #: came due; as of the last count
+        self.outbox: Mapping[tuple[str, str], int] = {}
+        self.age = 0.0
+
+    async def count(self) -> None:
+        """Look at the whole outbox, for the metrics."""
+        self.outbox, oldest = await self._office.figures()
+        self.age = 0.0 if oldest is None else max(0.0, (self._clock.now() - oldest) / 1000)
+
+    async def forget(self) -> None:
+        """Forget what ended longer than ``push.keep`` ago, a bounded number at a time."""
+        before = self._clock.now() - self._keep
+        while await self._office.purge(before):
+            pass
+
+    def results(self) -> Mapping[tuple[str, str], int]:
+        """How many attempts of this process ended in each code, by channel and code."""
+        return {
+            (channel, code): number
+            for channel, postman in self.postmen.items()
+            for code, number in postman.results.items()
         }
 
     def start(self) -> None:

@@ -42,7 +42,14 @@ from imd.service.listening import CannotServe, open_port, port_number
 from imd.service.metrics import Metrics, Sources
 from imd.service.notify import ALIVE, READY, STOPPING, Systemd
 from imd.service.ordered import Steps
-from imd.service.pushing import STOP_SECONDS, Pushing, WakingCourier, outbound_of
+from imd.service.pushing import (
+    COUNT_SECONDS,
+    FORGET_SECONDS,
+    STOP_SECONDS,
+    Pushing,
+    WakingCourier,
+    outbound_of,
+)
 from imd.service.secret import signing_secret
 from imd.service.steady import Steady
 from imd.service.tokens import Tokens
@@ -97,8 +104,8 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    start_pushing(settings, reactor, steps, house, store, courier)
-    front = watched_front(settings, reactor, steps, house, admission, store, courier)
+    pushing = start_pushing(settings, reactor, steps, house, store, courier)
+    front = watched_front(settings, reactor, steps, house, admission, store, courier, pushing)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
 
@@ -150,13 +157,17 @@ def start_pushing(
     house: House,
     store: Store,
     courier: WakingCourier,
-) -> None:
+) -> Pushing | None:
     """The postmen of the configured channels, if any (page 4.4)."""
     pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
     if pushing.postmen:
         courier.wake = pushing.wake
         pushing.start()
         steps.add("push", pushing.stop, STOP_SECONDS)
+        repeat(steps, reactor, "counting pushes", COUNT_SECONDS, pushing.count)
+        repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
+        return pushing
+    return None
 
 
 # ---- the parts that settings decide
@@ -219,13 +230,14 @@ def watched_front(
     admission: Admission,
     store: Store,
     courier: Courier,
+    pushing: Pushing | None,
 ) -> Front:
     """The site, with everything measured that it shows."""
     metrics = Metrics()
     watching = watching_of(settings, reactor, house, metrics)
     checks = {"database": answers(store.ping)}
     front = build_front(settings, reactor, house, admission, checks, watching)
-    measure(metrics, store, courier, front)
+    measure(metrics, store, courier, front, pushing)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     return front
 
@@ -240,7 +252,9 @@ def watching_of(settings: Settings, reactor: Any, house: House, metrics: Metrics
     return Watching(metrics, Figures(metrics, reactor), make if playing else None)
 
 
-def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> None:
+def measure(
+    metrics: Metrics, store: Store, courier: Courier, front: Front, pushing: Pushing | None
+) -> None:
     """Say where the rooms' numbers stand (page 5.4)."""
     store.writer.batched = metrics.batched
     metrics.watch(
@@ -252,6 +266,7 @@ def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> N
             database_load=lambda: store.load,
             database_waits=lambda: store.waits,
             writer_queue=lambda: store.writer.waiting,
+            pushes=pushing,
         )
     )
 

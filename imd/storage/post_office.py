@@ -71,6 +71,20 @@ class PostOffice:
         """The channel sends nothing before ``until``, in no process."""
         return self._write(lambda tx: tx.outbox.park(channel, until, code))
 
+    # ---- figures and old rows
+
+    def figures(self) -> Deferred[tuple[dict[tuple[str, str], int], int | None]]:
+        """How many pushes by channel and state, and when the oldest came due."""
+
+        def look(tx: Transaction) -> tuple[dict[tuple[str, str], int], int | None]:
+            return tx.pushes.totals(), tx.pushes.oldest_due()
+
+        return self._read(look)
+
+    def purge(self, before: int) -> Deferred[int]:
+        """Forget what ended before ``before``."""
+        return self._write(lambda tx: tx.pushes.purge(before))
+
     # ---- users and their addresses
 
     def refuse(self, user_id: str, code: str) -> Deferred[None]:

@@ -16,6 +16,7 @@ from imd.storage.keys import Keys
 from imd.storage.log import Log
 from imd.storage.messages import Messages
 from imd.storage.outbox import Outbox
+from imd.storage.outbox_views import OutboxViews
 from imd.storage.participants import Participants
 from imd.storage.push_tokens import PushTokens
 from imd.storage.sessions import Sessions
@@ -71,6 +72,10 @@ class Transaction:
         if "audit" in self.__dict__:
             self.audit.flush()
         self.connection.commit()
+
+    @cached_property
+    def pushes(self) -> OutboxViews:
+        return OutboxViews(self.connection)
 
     @cached_property
     def tokens(self) -> PushTokens:
