@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("imd.cli.audit", "audit"),
     "demo": ("imd.cli.demo", "demo"),
     "push": ("imd.cli.push", "push"),
+    "webhook": ("imd.cli.webhook", "webhook"),
     "fake-wechat": ("imd.cli.fake_wechat", "fake_wechat"),
     "chat": ("imd.cli.chat", "chat"),
 }

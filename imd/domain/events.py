@@ -30,11 +30,14 @@ class EventType(StrEnum):
 ALL = "*"
 
 
-class Event(NamedTuple):
-    """Something that happened. ``key`` is the session's id (or the user's): events of one key are
-    delivered in order. ``time`` is in ms."""
+class HookClaim(NamedTuple):
+    """An event that this process delivers until its lease ends."""
 
-    type: EventType
+    position: int
     key: str
+    id: str
+    type: str
     time: int
-    data: object
+    data: str
+    attempts: int
+    name: str

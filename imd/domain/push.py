@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -50,12 +50,14 @@ EXPIRED = "expired"
 class Outbound(NamedTuple):
     """What a message leaves in the outbox; nothing where no channel is configured.
 
-    ``grace`` is in ms. ``endpoints`` maps a webhook's name to the events that it wants.
+    ``grace`` is in ms. ``endpoints`` are names of webhooks with the events that each
+    wants, ``now`` tells the ms at which these happen.
     """
 
     channels: frozenset[Channel] = frozenset()
     grace: int = 3000
     endpoints: tuple[tuple[str, frozenset[str]], ...] = ()
+    now: Callable[[], int] = lambda: 0
 
 
 #: for a store that pushes nothing

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol as ByteProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent
+from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
@@ -120,12 +120,10 @@ class HttpPoster:
             raise Unreachable("timeout") from error
         except DNSLookupError as error:
             raise Unreachable("no_address") from error
-        except ResponseNeverReceived as error:
-            raise Unreachable(_of_tls(error)) from error
-        except (ConnectError, ConnectionLost, RequestNotSent, ResponseFailed, OSError) as error:
-            raise Unreachable("unreachable") from error
+        except _NO_ANSWER as error:
+            raise Unreachable("bad_certificate" if _is_tls(error) else "unreachable") from error
         except Exception as error:  # whatever bytes may do to a parser of HTTP or gzip
-            raise Unreachable("bad_answer") from error
+            raise Unreachable("bad_certificate" if _is_tls(error) else "bad_answer") from error
         return Answer(response.code, content, _retry_after(response))
 
 
@@ -135,10 +133,19 @@ def _too_late(result: object, seconds: float) -> object:
     return result
 
 
-def _of_tls(error: ResponseNeverReceived) -> str:
-    words = [type(reason.value).__module__ for reason in error.reasons]
+#: what agent and transport raise when the far side or the way to it fails
+_NO_ANSWER: Final = (
+    ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed, RequestNotSent, ConnectError,
+    ConnectionLost, OSError,
+)  # fmt: skip
+
+
+def _is_tls(error: BaseException) -> bool:
+    """Whether it was the handshake that failed: a certificate that is not trusted, most often."""
     secure = ("OpenSSL", "service_identity", "twisted.internet._sslverify")
-    return "bad_certificate" if any(word.startswith(secure) for word in words) else "unreachable"
+    reasons: list[Failure] = getattr(error, "reasons", [])
+    causes = [error, *(reason.value for reason in reasons)]
+    return any(type(cause).__module__.startswith(secure) for cause in causes)
 
 
 def _retry_after(response: IResponse) -> float | None:

@@ -11,13 +11,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure as Trouble
 
-from imd.domain.errors import ImError
 from imd.domain.push import (
     Channel,
     Claim,
@@ -32,6 +29,7 @@ from imd.domain.push import (
 from imd.domain.user import FOREGROUND
 from imd.push.breaker import Breaker, Stage
 from imd.push.ports import Carrier, Clock, Failed, Job, Outbox, Outcome, Refused, Sent
+from imd.push.rounds import Rounds
 
 #: ms for which a claim is held (page 4.4)
 LEASE: Final = 30_000
@@ -41,8 +39,6 @@ SEND_SECONDS: Final = 25.0
 SLOTS: Final = 16
 #: seconds after which the outbox is looked at even if nobody woke the postman
 IDLE: Final = 15.0
-#: seconds between attempts when the database is away, and to record one result
-AWAY, RECORD_PAUSE, RECORD_ATTEMPTS = 2.0, 1.0, 25
 #: ms between two looks at the least
 _PAUSE: Final = 20
 
@@ -76,66 +72,27 @@ class Postman:
     ) -> None:
         self._reactor, self._clock, self._outbox, self._carrier = reactor, clock, outbox, carrier
         self._terms, self._chance, self._new_id = terms, chance, new_id
-        self._presence, self._slots = presence, slots
+        self._presence = presence
         self._channel = str(carrier.channel)
         self.breaker = Breaker()
         self.results: Counter[str] = Counter()
-        self._flights: set[Deferred[None]] = set()
-        self._looking: Deferred[None] | None = None
-        self._timer: IDelayedCall | None = None
-        self._grounded: list[Deferred[None]] = []
-        #: what wakes it: None when it was not started or is stopped
-        self._wake: Callable[[], None] | None = None
-
-    # ---- life
+        self._rounds = Rounds(reactor, clock, self._channel, self.look, slots)
 
     def start(self) -> None:
         """Look at the outbox now, and whenever something is due from then on."""
-        self._wake = self._kick
-        self._kick()
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Claim no more, and wait for what is under way."""
-        self._wake = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        if self._looking is not None:
-            await _quietly(self._looking)
-        await self.grounded()
+        await self._rounds.stop()
 
     def grounded(self) -> Deferred[None]:
         """Fires when nothing is under way."""
-        if not self._flights:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._grounded.append(done)
-        return done
+        return self._rounds.grounded()
 
     def expect(self, due: int) -> None:
-        """Something comes due at ``due`` (ms): wake then, if not earlier."""
-        if self._wake is None:
-            return
-        delay = max(0.0, (due - self._clock.now()) / 1000) + 0.001
-        if self._timer is not None and self._timer.active():
-            if self._timer.getTime() <= self._reactor.seconds() + delay:
-                return
-            self._timer.cancel()
-        self._timer = self._reactor.callLater(delay, self._kick)
-
-    def _kick(self) -> None:
-        if self._wake is None or self._looking is not None:
-            return
-        looking: Deferred[None] = Deferred.fromCoroutine(self.look())
-        self._looking = looking
-        looking.addErrback(self._troubled).addBoth(self._looked)
-
-    def _looked(self, result: object) -> None:
-        self._looking = None
-
-    def _troubled(self, trouble: Trouble) -> None:
-        if not trouble.check(ImError, CancelledError):
-            log.failure("looking for pushes failed", trouble)
-        self.expect(self._clock.now() + round(AWAY * 1000))
+        """Something comes due at ``due`` (ms)."""
+        self._rounds.expect(due)
 
     # ---- a look at the outbox
 
@@ -154,7 +111,7 @@ class Postman:
         await self._sleep()
 
     def _room(self) -> int:
-        return self.breaker.allows(self._reactor.seconds(), self._slots - len(self._flights))
+        return self.breaker.allows(self._reactor.seconds(), self._rounds.room)
 
     async def _sleep(self) -> None:
         """Until the next row is due, or the next probe, or somebody wakes the postman."""
@@ -164,7 +121,7 @@ class Postman:
         again = self.breaker.again_at()
         if again is not None and again > self._reactor.seconds():
             wait = round((again - self._reactor.seconds()) * 1000)
-        elif len(self._flights) >= self._slots or self.breaker.stage is Stage.PROBING:
+        elif self._rounds.room <= 0 or self.breaker.stage is Stage.PROBING:
             wait = idle  # the flight that ends next looks again
         # What was not claimed although it is due is held by somebody else for a moment.
         self.expect(now + min(idle, max(_PAUSE, wait)))
@@ -177,33 +134,16 @@ class Postman:
             await self._outbox.put_off(claim, verdict.due)
             self.expect(verdict.due)
         else:
-            self._fly(Job(claim.send_id, claim, facts))
+            self._rounds.fly(self._carry(Job(claim.send_id, claim, facts)))
             return
         self.breaker.unused(self._reactor.seconds())
 
     # ---- a flight
 
-    def _fly(self, job: Job) -> None:
-        flight: Deferred[None] = Deferred.fromCoroutine(self._carry(job))
-        self._flights.add(flight)
-
-        def landed(result: object) -> None:
-            self._flights.discard(flight)
-            if isinstance(result, Trouble) and not result.check(CancelledError):
-                log.failure("a push by {channel} failed", result, channel=self._channel)
-            if not self._flights:
-                grounded, self._grounded = self._grounded, []
-                for done in grounded:
-                    done.callback(None)
-            if len(self._flights) <= self._slots // 2:
-                self._kick()
-
-        flight.addBoth(landed)
-
     async def _carry(self, job: Job) -> None:
         wanted = await self._wanted(job)
         if wanted is None:
-            await self._recorded(lambda: self._end(job.claim, State.FOREGROUND, None))
+            await self._rounds.recorded(lambda: self._end(job.claim, State.FOREGROUND, None))
             self.breaker.unused(self._reactor.seconds())
             return
         sending: Deferred[Outcome] = Deferred.fromCoroutine(_send(self._carrier, wanted))
@@ -212,12 +152,12 @@ class Postman:
         self.results[outcome.code] += 1
         if isinstance(outcome, Failed):
             self._missed(outcome)
-            await self._recorded(lambda: self._failed(job.claim, outcome))
+            await self._rounds.recorded(lambda: self._failed(job.claim, outcome))
         else:
             back = self.breaker.succeeded()
             await self._arrived(job.claim, outcome)
             if back:
-                await self._recorded(self._back)
+                await self._rounds.recorded(self._back)
 
     async def _wanted(self, job: Job) -> Job | None:
         """The job without devices that show the app now, while the user has a socket."""
@@ -232,15 +172,17 @@ class Postman:
     async def _arrived(self, claim: Claim, outcome: Sent | Refused) -> None:
         """The provider has said its word, which is recorded first of all."""
         state = State.SENT if isinstance(outcome, Sent) else outcome.state
-        await self._recorded(lambda: self._end(claim, state, outcome.code))
+        await self._rounds.recorded(lambda: self._end(claim, state, outcome.code))
         if outcome.forget:
-            await self._recorded(lambda: self._outbox.forget_devices(claim.user_id, outcome.forget))
+            await self._rounds.recorded(
+                lambda: self._outbox.forget_devices(claim.user_id, outcome.forget)
+            )
         gone = isinstance(outcome, Refused) and outcome.user
         if claim.channel == Channel.SUBSCRIBE:
             left = 0 if gone else None
-            await self._recorded(lambda: self._outbox.spend_credit(claim.user_id, left))
+            await self._rounds.recorded(lambda: self._outbox.spend_credit(claim.user_id, left))
         elif gone:
-            await self._recorded(lambda: self._outbox.refuse(claim.user_id, outcome.code))
+            await self._rounds.recorded(lambda: self._outbox.refuse(claim.user_id, outcome.code))
 
     async def _failed(self, claim: Claim, failed: Failed) -> None:
         """When to try again, if ever."""
@@ -280,17 +222,6 @@ class Postman:
                 user=claim.user_id, channel=self._channel, session=claim.session_id, code=code,
             )  # fmt: skip
 
-    async def _recorded(self, record: Callable[[], Awaitable[None]]) -> None:
-        """Record what happened, again while the database is away, as long as the lease lasts."""
-        for attempt in range(1, RECORD_ATTEMPTS + 1):
-            try:
-                await record()
-                return
-            except ImError:
-                if attempt == RECORD_ATTEMPTS:
-                    raise
-                await deferLater(self._reactor, RECORD_PAUSE, lambda: None)
-
 
 async def _send(carrier: Carrier, job: Job) -> Outcome:
     return await carrier.send(job)
@@ -300,14 +231,3 @@ def _too_late(result: Any, seconds: float) -> Any:
     if isinstance(result, Trouble) and result.check(CancelledError):
         return Failed(Failure.OUTAGE, "timeout")
     return result
-
-
-async def _quietly(looking: Deferred[None]) -> None:
-    """Wait for a look that is under way; its errors have been dealt with."""
-    waiting: Deferred[None] = Deferred()
-
-    def pass_on(result: object) -> None:
-        waiting.callback(None)
-
-    looking.addBoth(pass_on)
-    await waiting

@@ -14,13 +14,17 @@ from imd.actions.ports import Clock, Committed, Presence
 from imd.config import Settings
 from imd.config.settings import SubscribeSettings, TemplateTable, WechatSettings
 from imd.delivery.courier import Courier
+from imd.domain.message import Message
 from imd.domain.message_types import counts
 from imd.domain.push import Channel, Outbound, Terms, quiet_hours
+from imd.domain.session import Session
+from imd.domain.topic import Topic
 from imd.push.getui import Application, AppMessages
 from imd.push.http import HttpPoster
 from imd.push.ports import Carrier
 from imd.push.postman import Postman
 from imd.push.templates import Template
+from imd.push.webhooks import Herald, Hook, name_of
 from imd.push.wechat import Account, SubscribeMessages, TemplateMessages, keeper_of
 from imd.storage.post_office import PostOffice
 from imd.storage.store import Database
@@ -37,6 +41,7 @@ class WakingCourier(Courier):
     """A courier that also wakes the postmen when their outbox got something."""
 
     wake: Callable[[Sequence[Committed]], None] | None = None
+    told: Callable[[], None] | None = None
 
     def committed(self, entries: Sequence[Committed]) -> None:
         """New messages are durable: the sockets first."""
@@ -44,8 +49,27 @@ class WakingCourier(Courier):
         if self.wake is not None:
             self.wake(entries)
 
+    def updated(self, message: Message) -> None:
+        """A message was changed or recalled."""
+        super().updated(message)
+        self._wake_heralds()
 
-def outbound_of(settings: Settings) -> Outbound:
+    def session_changed(self, session: Session) -> None:
+        """A session's name, members or status changed."""
+        super().session_changed(session)
+        self._wake_heralds()
+
+    def topic_changed(self, topic: Topic) -> None:
+        """A topic was started, answered or ended."""
+        super().topic_changed(topic)
+        self._wake_heralds()
+
+    def _wake_heralds(self) -> None:
+        if self.told is not None:
+            self.told()
+
+
+def outbound_of(settings: Settings, clock: Clock) -> Outbound:
     """What a message leaves in the outbox; channels without an ``app_id`` are off (page 4.4)."""
     configured = {
         Channel.WECHAT: settings.push_wechat.app_id,
@@ -53,7 +77,8 @@ def outbound_of(settings: Settings) -> Outbound:
         Channel.APP: settings.push_getui.app_id,
     }
     channels = frozenset(channel for channel, app_id in configured.items() if app_id)
-    return Outbound(channels, round(settings.push.grace * 1000))
+    endpoints = tuple((name_of(hook.url), frozenset(hook.events)) for hook in settings.top.webhooks)
+    return Outbound(channels, round(settings.push.grace * 1000), endpoints, clock.now)
 
 
 def terms_of(settings: Settings) -> Terms:
@@ -97,6 +122,16 @@ class Pushing:
             for carrier in carriers
         }
 
+        self.heralds: Mapping[str, Herald] = {
+            hook.name: Herald(
+                reactor, clock, office, self._poster, hook, terms_of(settings),
+                chance=chance, new_id=new_id,
+            )
+            for hook in (
+                Hook(name_of(table.url), table.url, table.secret)
+                for table in settings.top.webhooks
+            )
+        }  # fmt: skip
         #: how many wait or are dead, by channel and state, and the seconds since the oldest row
         #: came due; as of the last count
         self.outbox: Mapping[tuple[str, str], int] = {}
@@ -115,22 +150,36 @@ class Pushing:
 
     def results(self) -> Mapping[tuple[str, str], int]:
         """How many attempts of this process ended in each code, by channel and code."""
+        loops = [*self.postmen.items()] + [(f"webhook {n}", h) for n, h in self.heralds.items()]
         return {
             (channel, code): number
-            for channel, postman in self.postmen.items()
-            for code, number in postman.results.items()
+            for channel, loop in loops
+            for code, number in loop.results.items()
         }
 
     def start(self) -> None:
         """Look at what waits, also from before this start."""
-        for postman in self.postmen.values():
-            postman.start()
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
         """Claim no more; wait for what is under way."""
-        for postman in self.postmen.values():
-            await postman.stop()
+        for loop in self._loops:
+            await loop.stop()
         await self._poster.close()
+
+    @property
+    def _loops(self) -> list[Postman | Herald]:
+        return [*self.postmen.values(), *self.heralds.values()]
+
+    def __bool__(self) -> bool:
+        """Whether anything is configured."""
+        return bool(self._loops)
+
+    def wake_heralds(self) -> None:
+        """Something happened that endpoints may want to know."""
+        for herald in self.heralds.values():
+            herald.expect(self._clock.now())
 
     def wake(self, entries: Sequence[Committed]) -> None:
         """New messages may be due after the grace time."""
@@ -138,6 +187,7 @@ class Pushing:
             due = self._clock.now() + self._grace
             for postman in self.postmen.values():
                 postman.expect(due)
+        self.wake_heralds()
 
 
 def _carriers(

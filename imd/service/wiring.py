@@ -82,7 +82,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         pool=database.pool,
         timeout=http.request_timeout,
         auto_migrate=database.auto_migrate,
-        outbound=outbound_of(settings),
+        outbound=outbound_of(settings, clock),
     )
     steps.add("store", lambda: store.close(_STORE_LIMIT), _STORE_LIMIT + _STORE_MARGIN)
     await refuse_unsafe(settings, store)
@@ -160,8 +160,8 @@ def start_pushing(
 ) -> Pushing | None:
     """The postmen of the configured channels, if any (page 4.4)."""
     pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
-    if pushing.postmen:
-        courier.wake = pushing.wake
+    if pushing:
+        courier.wake, courier.told = pushing.wake, pushing.wake_heralds
         pushing.start()
         steps.add("push", pushing.stop, STOP_SECONDS)
         repeat(steps, reactor, "counting pushes", COUNT_SECONDS, pushing.count)

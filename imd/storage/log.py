@@ -20,6 +20,7 @@ from imd.domain.session_types import channel_of
 from imd.domain.topic import LIVE, Topic, answers
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, marks
+from imd.storage.message_events import MessageEvents
 from imd.storage.outbox import Outbox
 
 _INSERT = Bulk(
@@ -153,8 +154,8 @@ class _End:
 class Log:
     """Adds to the logs of sessions that the transaction has locked."""
 
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
-        self._db, self._outbox = connection, outbox
+    def __init__(self, connection: Connection, outbox: Outbox, events: MessageEvents) -> None:
+        self._db, self._outbox, self._events = connection, outbox, events
 
     def append(self, head: Head, drafts: Sequence[Draft], now: int) -> list[Committed]:
         """Store drafts at the end of one locked session's log.
@@ -209,6 +210,7 @@ class Log:
             self._move_ends(touched)
             self._move_senders(touched)
             self._outbox.owe(stored)
+            self._events.stored(stored)
             for topic in answered.values():
                 self._db.later(
                     "UPDATE topics SET reply = 1, reply_by = %s, reply_time = %s,"

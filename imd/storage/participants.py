@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Sequence
+from functools import partial
 
+from imd.domain.events import EventType
 from imd.domain.participant import Avatar, Membership, Participant, Seat
 from imd.domain.session import Head
 from imd.storage import rows
 from imd.storage.engine import Connection, marks, values
+from imd.storage.events import Events
 from imd.storage.outbox import Outbox
+
+
+def _same(participant: Participant) -> Participant:
+    return participant
 
 
 class Participants:
     """SQL on ``participants``."""
 
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
-        self._db, self._outbox = connection, outbox
+    def __init__(self, connection: Connection, outbox: Outbox, events: Events) -> None:
+        self._db, self._outbox, self._events = connection, outbox, events
 
     def get(self, session_id: str, user_id: str) -> Membership | None:
         sql = (
@@ -70,7 +77,14 @@ class Participants:
             self._db.later(
                 "UPDATE sessions SET last_timestamp = %s WHERE id = %s", (fetched, head.id)
             )
+        for seat in new:
+            member = partial(self._one, head.id, seat.user_id)
+            self._events.note(EventType.PARTICIPANT_ADDED, head.id, seat.user_id, member, now)
         return [seat.user_id for seat in new]
+
+    def _one(self, session_id: str, user_id: str) -> Participant | None:
+        found = self.list(session_id, [user_id])
+        return found[0] if found else None
 
     def set_role(self, session_id: str, user_ids: Collection[str], role: str) -> None:
         sql = (
@@ -81,6 +95,13 @@ class Participants:
 
     def remove(self, session_id: str, user_ids: Collection[str]) -> builtins.list[str]:
         """The ids that were members."""
+        for gone in self._gone(session_id, user_ids):
+            self._events.note(
+                EventType.PARTICIPANT_REMOVED,
+                session_id,
+                gone.participant_id,
+                partial(_same, gone),
+            )
         sql = (
             f"DELETE FROM participants WHERE session_id = %s"
             f" AND participant_id IN {marks(len(user_ids))} RETURNING participant_id"
@@ -89,6 +110,12 @@ class Participants:
         if removed:
             self._outbox.cancel(session_id, removed)
         return removed
+
+    def _gone(self, session_id: str, user_ids: Collection[str]) -> builtins.list[Participant]:
+        """The members as they were, where somebody wants to know."""
+        if not self._events.wants(EventType.PARTICIPANT_REMOVED):
+            return []
+        return self.list(session_id, user_ids)
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None:
         sql = "UPDATE participants SET sticky = %s WHERE session_id = %s AND participant_id = %s"

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from imd.actions.ports import Clock
+from imd.domain.events import HookClaim
 from imd.domain.push import Claim, Device, Facts, Failure, State, Token
 from imd.storage.store import Database
 from imd.storage.transaction import Transaction
@@ -71,6 +72,39 @@ class PostOffice:
         """The channel sends nothing before ``until``, in no process."""
         return self._write(lambda tx: tx.outbox.park(channel, until, code))
 
+    # ---- webhooks
+
+    def claim_hooks(
+        self, endpoint: str, limit: int, lease: int, name: str, probe: bool
+    ) -> Deferred[list[HookClaim]]:
+        """Hold the next event of each key that is due."""
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> list[HookClaim]:
+            return tx.webhooks.claim(endpoint, limit, now, lease, name, probe)
+
+        return self._write(work)
+
+    def next_hook(self, endpoint: str) -> Deferred[int | None]:
+        """When the next event comes due."""
+        return self._read(lambda tx: tx.webhooks.next_due(endpoint))
+
+    def hook_delivered(self, endpoint: str, claim: HookClaim) -> Deferred[None]:
+        """The endpoint took it."""
+        return self._write(lambda tx: tx.webhooks.delivered(endpoint, claim))
+
+    def hook_failed(
+        self, endpoint: str, claim: HookClaim, due: int | None, code: str, patience: int
+    ) -> Deferred[bool]:
+        """An attempt failed; True when the endpoint is given up now."""
+        now = self._clock.now()
+        return self._write(lambda tx: tx.webhooks.failed(endpoint, claim, due, code, now, patience))
+
+    def hurry_hooks(self, endpoint: str) -> Deferred[int]:
+        """The endpoint is back; what waited for that is due at once."""
+        now = self._clock.now()
+        return self._write(lambda tx: tx.webhooks.hurry(endpoint, now))
+
     # ---- figures and old rows
 
     def figures(self) -> Deferred[tuple[dict[tuple[str, str], int], int | None]]:
@@ -83,7 +117,7 @@ class PostOffice:
 
     def purge(self, before: int) -> Deferred[int]:
         """Forget what ended before ``before``."""
-        return self._write(lambda tx: tx.pushes.purge(before))
+        return self._write(lambda tx: tx.pushes.purge(before) + tx.webhooks.purge(before))
 
     # ---- users and their addresses
 

@@ -12,8 +12,10 @@ from typing import TypeVar
 from imd.domain.push import NOTHING, Outbound
 from imd.storage.audit import Audit
 from imd.storage.engine import Broken, CommitUnknown, Connection
+from imd.storage.events import Events
 from imd.storage.keys import Keys
 from imd.storage.log import Log
+from imd.storage.message_events import MessageEvents
 from imd.storage.messages import Messages
 from imd.storage.outbox import Outbox
 from imd.storage.outbox_views import OutboxViews
@@ -22,6 +24,7 @@ from imd.storage.push_tokens import PushTokens
 from imd.storage.sessions import Sessions
 from imd.storage.topics import Topics
 from imd.storage.users import Users
+from imd.storage.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -37,11 +40,11 @@ class Transaction:
 
     @cached_property
     def sessions(self) -> Sessions:
-        return Sessions(self.connection)
+        return Sessions(self.connection, self.events)
 
     @cached_property
     def participants(self) -> Participants:
-        return Participants(self.connection, self.outbox)
+        return Participants(self.connection, self.outbox, self.events)
 
     @cached_property
     def users(self) -> Users:
@@ -49,7 +52,7 @@ class Transaction:
 
     @cached_property
     def messages(self) -> Messages:
-        return Messages(self.connection)
+        return Messages(self.connection, self.events)
 
     @cached_property
     def topics(self) -> Topics:
@@ -57,7 +60,8 @@ class Transaction:
 
     @cached_property
     def log(self) -> Log:
-        return Log(self.connection, self.outbox)
+        events = MessageEvents(self.events, self.topics)
+        return Log(self.connection, self.outbox, events)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -68,10 +72,20 @@ class Transaction:
         return Audit(self.connection)
 
     def commit(self) -> None:
-        """Chain the notes of the audit trail, and commit."""
+        """Write the events, chain the notes of the audit trail, and commit."""
+        if "events" in self.__dict__:
+            self.events.flush()
         if "audit" in self.__dict__:
             self.audit.flush()
         self.connection.commit()
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self.connection, self._outbound)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self.connection)
 
     @cached_property
     def pushes(self) -> OutboxViews:

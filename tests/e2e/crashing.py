@@ -213,9 +213,9 @@ def before_marking() -> None:
 
 
 def after_marking() -> None:
-    from imd.push.postman import Postman
+    from imd.push.rounds import Rounds
 
-    _around(Postman, "_kick", before=_always)
+    _around(Rounds, "kick", before=_always)
 
 
 #: the steps of a push, in their order
