@@ -24,6 +24,7 @@ from imd.delivery.presence import LocalPresence
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.clock import SystemClock
+from imd.service.comings import Comings
 from imd.service.console import Watching
 from imd.service.credentials import (
     POLL_SECONDS,
@@ -45,6 +46,7 @@ from imd.service.ordered import Steps
 from imd.service.pushing import (
     COUNT_SECONDS,
     FORGET_SECONDS,
+    OVERDUE_SECONDS,
     STOP_SECONDS,
     Pushing,
     WakingCourier,
@@ -90,7 +92,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     registry = Registry(settings.limits.sockets_per_user)
     courier = WakingCourier(store.database, registry, reactor, clock.now)
     steps.add("courier", courier.stop, _AT_ONCE)
-    admission = Admission(registry, courier.feeds, courier.badges)
+    admission = Comings(reactor, registry, courier.feeds, courier.badges)
 
     credentials = await keep_door(settings, reactor, steps, store, courier)
     house = House(
@@ -104,7 +106,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
-    pushing = start_pushing(settings, reactor, steps, house, store, courier)
+    pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
     front = watched_front(settings, reactor, steps, house, admission, store, courier, pushing)
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, _AT_ONCE)
@@ -157,6 +159,7 @@ def start_pushing(
     house: House,
     store: Store,
     courier: WakingCourier,
+    admission: Comings,
 ) -> Pushing | None:
     """The postmen of the configured channels, if any (page 4.4)."""
     pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
@@ -165,6 +168,11 @@ def start_pushing(
         pushing.start()
         steps.add("push", pushing.stop, STOP_SECONDS)
         repeat(steps, reactor, "counting pushes", COUNT_SECONDS, pushing.count)
+        if pushing.heralds:
+            admission.watch(house.presence, pushing.came)
+            steps.add("comings", admission.stop, _AT_ONCE)
+        if pushing.counts_overdue:
+            repeat(steps, reactor, "overdue topics", OVERDUE_SECONDS, pushing.overdue)
         repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
         return pushing
     return None

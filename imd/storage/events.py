@@ -64,13 +64,13 @@ class Events:
             id_ = hashlib.sha256(repr((type_, key, what, at, data)).encode()).hexdigest()[:32]
             for endpoint, wanted in self._endpoints:
                 if type_ in wanted or ALL in wanted:
-                    params += (endpoint, key, id_, type_, at, data, now)
+                    params += (endpoint, key, id_, type_, at, data, now, len(params))
         if params:
             self._insert(params)
 
     def _insert(self, params: Sequence[Any]) -> None:
         """An endpoint that was given up on gets nothing until it is enabled again."""
-        rows = values(len(params) // _WIDTH, _WIDTH)
+        rows = values(len(params) // (_WIDTH + 1), _WIDTH + 1)
         columns = (
             "v.column1, v.column2, v.column3, v.column4, CAST(v.column5 AS bigint), v.column6,"
             " CAST(v.column7 AS bigint)"
@@ -78,6 +78,7 @@ class Events:
         self._db.later(
             f"INSERT INTO webhook_outbox ({_COLUMNS}) SELECT {columns} FROM ({rows}) AS v"
             " WHERE NOT EXISTS (SELECT 1 FROM webhook_endpoints e"
-            " WHERE e.endpoint = v.column1 AND e.disabled = 1)",
+            " WHERE e.endpoint = v.column1 AND e.disabled = 1)"
+            f" ORDER BY v.column{_WIDTH + 1}",  # positions are given out in this order
             params,
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from imd.actions.ports import Committed
-from imd.domain.message_types import UNCOUNTED_TYPES, counts
+from imd.domain.message_types import UNCOUNTED_TYPES
 from imd.domain.push import Channel, Claim, Debt, Facts, Failure, Outbound, State
 from imd.storage import addressees
 from imd.storage.engine import Bulk, Connection, marks
@@ -49,13 +50,20 @@ def _owe(channels: frozenset[Channel]) -> Bulk:
 
 def debts(stored: Iterable[Committed], grace: int) -> list[Debt]:
     """What these new messages leave to be told, one debt a session; ``grace`` is in ms."""
-    found: dict[str, Debt] = {}
-    for message in (entry.message for entry in stored):
-        if counts(message.type):
-            id_, seq, time = message.session_id, message.seq, message.timestamp
-            first = found.get(id_) or Debt(id_, "", seq, seq, time + grace, time)
-            found[id_] = first._replace(last_sender=message.sender_id, upto_seq=seq)
-    return list(found.values())
+    # On the road of every message, so it makes as few objects as it can.
+    found: dict[str, list[Any]] = {}
+    for entry in stored:
+        message = entry.message
+        if message.type in UNCOUNTED_TYPES:
+            continue
+        debt = found.get(message.session_id)
+        if debt is None:
+            seq, time = message.seq, message.timestamp
+            of = [message.session_id, message.sender_id, seq, seq, time + grace, time]
+            found[message.session_id] = of
+        else:
+            debt[1], debt[3] = message.sender_id, message.seq
+    return [Debt(*debt) for debt in found.values()]
 
 
 class Outbox:

@@ -12,8 +12,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from imd.actions.ports import Clock
-from imd.domain.events import HookClaim
+from imd.domain.events import EventType, HookClaim
 from imd.domain.push import Claim, Device, Facts, Failure, State, Token
+from imd.storage.overdue import note_overdue
 from imd.storage.store import Database
 from imd.storage.transaction import Transaction
 
@@ -99,6 +100,19 @@ class PostOffice:
         """An attempt failed; True when the endpoint is given up now."""
         now = self._clock.now()
         return self._write(lambda tx: tx.webhooks.failed(endpoint, claim, due, code, now, patience))
+
+    def note_overdue(self, before: int) -> Deferred[int]:
+        """Events for topics that nobody answered since ``before``."""
+        return self._write(lambda tx: note_overdue(tx, before))
+
+    def note_presence(self, user_id: str, online: bool) -> Deferred[None]:
+        """An event for a user who came or went."""
+        type_ = EventType.USER_ONLINE if online else EventType.USER_OFFLINE
+
+        def work(tx: Transaction) -> None:
+            tx.events.note(type_, user_id, user_id, lambda: tx.users.get(user_id))
+
+        return self._write(work)
 
     def hurry_hooks(self, endpoint: str) -> Deferred[int]:
         """The endpoint is back; what waited for that is due at once."""

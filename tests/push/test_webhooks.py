@@ -303,3 +303,29 @@ async def test_who_comes_and_goes_in_one_transaction_is_told_in_order(quick) -> 
     await quick.write(replace_)
     await quick.round(5)
     assert quick.endpoint.types == ["participant.removed", "participant.added"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unanswered_topic_is_overdue_once(platform) -> None:
+    ground = platform.ground
+    await ground.session("s1", "P1:patient", "D1:doctor")
+    await ground.topic("t1", "s1", "P1")
+    await platform.round(10)
+    platform.endpoint.got.clear()
+    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 0
+    platform.clock.time += 2 * HOUR
+    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 1
+    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 0
+    await platform.round(3)
+    (event,) = platform.endpoint.got
+    assert (event["type"], event["data"]["id"]) == ("topic.overdue", "t1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_comes_online_and_goes_is_told_with_the_users_object(quick) -> None:
+    await quick.write(lambda tx: tx.users.put("P1", {"kind": "patient", "name": "张"}, 1))
+    await quick.office.note_presence("P1", True)
+    await quick.office.note_presence("P1", False)
+    await quick.round(3)
+    assert quick.endpoint.types == ["user.online", "user.offline"]
+    assert quick.endpoint.got[0]["data"]["name"] == "张"

@@ -72,6 +72,8 @@ TABLES = (
         code text NOT NULL
     )
     """,
+    # Topics of which webhooks were told that nobody answers.
+    "CREATE TABLE topics_overdue (topic_id text PRIMARY KEY)",
     # How many subscribe messages a user still agreed to get; openid is the mini-program's.
     """
     CREATE TABLE push_credits (
@@ -119,6 +121,9 @@ def upgrade() -> None:
     serial = "integer PRIMARY KEY AUTOINCREMENT" if sqlite else "bigserial PRIMARY KEY"
     for statement in (*TABLES, _EVENTS.format(serial=serial), *EVENT_INDEXES):
         op.execute(statement)
+    if not sqlite:
+        # A waiting row is raised by each further message: room for that on its own page.
+        op.execute("ALTER TABLE outbox SET (fillfactor = 60)")
 
 
 def downgrade() -> None:
