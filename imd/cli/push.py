@@ -68,15 +68,12 @@ def _line(item: dict[str, Any]) -> str:
 
 @push.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.option("--channel", type=_CHANNELS, help="Only this channel, with --all.")
+@click.option("--channel", type=_CHANNELS, help="Only this channel.")
 @click.pass_obj
-def retry(line: Line, ids: tuple[str, ...], everything: bool, channel: str | None) -> None:
-    """Try dead letters again: those named, or --all. What was seen meanwhile is not sent."""
-    if bool(ids) == everything:
-        raise click.UsageError("name the pushes to try again, or say --all")
+def retry(line: Line, ids: tuple[str, ...], channel: str | None) -> None:
+    """Try dead letters again: those named, or all. What was seen meanwhile is not sent."""
     with transaction(line.settings()) as tx:
-        number = tx.pushes.revive(None if everything else ids, channel, _now(), _MOST)
+        number = tx.pushes.revive(ids or None, channel, _now(), _MOST)
     if ids and not number:
         raise CommandFailed("there is no such dead push")
     line.answer({"retried": number}, [f"{number} will be tried again"])

@@ -88,8 +88,9 @@ def _webhooks(settings: Settings) -> Iterator[Problem]:
         yield "webhooks", "names a URL twice; allowed: each once"
     for hook in settings.top.webhooks:
         yield from _address(settings, "webhooks", hook.url)
-        if len(hook.secret) < _SECRET:
-            yield "webhooks", f"has a secret that is too short; allowed: {_SECRET} characters"
+        least = _SECRET if settings.profile == "prod" else 1
+        if len(hook.secret) < least:
+            yield "webhooks", f"has a secret that is too short; allowed: {least} characters or more"
         if unknown := sorted(set(hook.events) - known):
             yield "webhooks", f"names {', '.join(unknown)}; allowed: {', '.join(sorted(known))}"
 

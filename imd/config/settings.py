@@ -223,7 +223,7 @@ class GetuiSettings(msgspec.Struct, frozen=True, kw_only=True):
     app_key: _OptionalText = None
     master_secret: _OptionalText = None
     base_url: _BaseUrl = "https://restapi.getui.com"
-    title: _Pattern = "{type_name}"
+    title: _Pattern = "{session_kind}"
     body: _Pattern = "您有 {unread} 条未读消息"
 
 

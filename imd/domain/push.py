@@ -235,7 +235,7 @@ def quiet_hours(lines: Iterable[str]) -> Quiet:
 #: the names that a template's format strings may use; ``text`` too where the operator allows it
 NOTICE_FIELDS = (
     "session_id", "session_name", "message_id", "seq", "sender_name", "type", "type_name", "time",
-    "unread",
+    "unread", "session_type", "session_kind",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Application(NamedTuple):
     @property
     def url(self) -> str:
         """Where its calls go; the version belongs to the path."""
-        base = self.base_url.removesuffix("/v2")
+        base = self.base_url.removesuffix(f"/{self.app_id}").removesuffix("/v2")
         return f"{base}/v2/{self.app_id}"
 
 

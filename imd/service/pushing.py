@@ -106,8 +106,9 @@ class Pushing:
     ) -> None:
         self._clock, self._grace = clock, round(settings.push.grace * 1000)
         office = self._office = PostOffice(database, clock)
-        self._keep, self._overdue = (
-            round(seconds * 1000) for seconds in (settings.push.keep, settings.push.overdue)
+        push = settings.push
+        self._keep, self._overdue, self._ttl = (
+            round(seconds * 1000) for seconds in (push.keep, push.overdue, push.ttl)
         )
         self._poster = HttpPoster(reactor)
         chance = random.SystemRandom().random
@@ -163,8 +164,9 @@ class Pushing:
 
     async def forget(self) -> None:
         """Forget what ended longer than ``push.keep`` ago, a bounded number at a time."""
-        before = self._clock.now() - self._keep
-        while await self._office.purge(before):
+        now = self._clock.now()
+        before, stale = now - self._keep, now - 2 * self._ttl
+        while await self._office.purge(before, stale):
             pass
 
     def results(self) -> Mapping[tuple[str, str], int]:

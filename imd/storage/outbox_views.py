@@ -149,8 +149,12 @@ class OutboxViews:
         found = self._db.row("SELECT min(due) FROM outbox")
         return found[0] if found else None
 
-    def purge(self, before: int) -> int:
-        """Forget what ended before (ms); a bounded number at a time."""
+    def purge(self, before: int, stale: int) -> int:
+        """Forget what ended before (ms); a bounded number at a time.
+
+        What has waited since before ``stale`` is of a channel that is configured no more.
+        """
+        self._db.run("DELETE FROM outbox WHERE create_time < %s AND due < %s", (stale, stale))
         return self._db.run(
             "DELETE FROM pushes WHERE id IN"
             " (SELECT id FROM pushes WHERE end_time < %s ORDER BY end_time LIMIT %s)",

@@ -129,9 +129,9 @@ class PostOffice:
 
         return self._read(look)
 
-    def purge(self, before: int) -> Deferred[int]:
-        """Forget what ended before ``before``."""
-        return self._write(lambda tx: tx.pushes.purge(before) + tx.webhooks.purge(before))
+    def purge(self, before: int, stale: int) -> Deferred[int]:
+        """Forget what ended before ``before``, and what nobody sends since ``stale``."""
+        return self._write(lambda tx: tx.pushes.purge(before, stale) + tx.webhooks.purge(before))
 
     # ---- users and their addresses
 

@@ -111,14 +111,14 @@ def test_retry_of_all_merges_with_what_waits_meanwhile(capsys, database_url):
         tx.log.append(head, [Draft("0" * 31 + "2", "s1", "D1", 1, "x")], NOW + 9000)
 
     change(database_url, more)
-    assert answer(capsys, "push", "retry", "--all") == {"retried": 1}
+    assert answer(capsys, "push", "retry") == {"retried": 1}
     (item,) = answer(capsys, "push", "list")["items"]
     assert (item["first_seq"], item["upto_seq"]) == (1, 2)
 
 
-def test_retry_wants_names_or_all(capsys, database_url):
-    assert run(["push", "retry"]) == 2
+def test_retry_of_what_is_not_dead_is_refused(capsys, database_url):
     assert run(["push", "retry", "nosuch"]) == 1
+    assert answer(capsys, "push", "retry") == {"retried": 0}
 
 
 def test_explain_says_why_a_patient_was_told_or_not(capsys, database_url):

@@ -80,13 +80,17 @@ async def test_a_session_type_may_have_a_template_of_its_own(quick) -> None:
     await quick.ground.session("s8", "P1", "D1", type_=8)
     await quick.send("s8", "D1")
     quick.clock.time += LATER
-    special = {8: Template("T8", "https://h5.example/{type}", (("thing1", "{type_name}"),))}
+    special = {
+        8: Template(
+            "T8", "https://h5.example/{session_type}/{type_name}", (("thing1", "{session_kind}"),)
+        )
+    }
     carrier = TemplateMessages(
         quick.account, quick.poster, quick.keeper(), TEMPLATE, special, False
     )
     await quick.round(quick.postman(carrier))
     (sent,) = quick.fake.sent
-    assert (sent["template_id"], sent["url"]) == ("T8", "https://h5.example/8")
+    assert (sent["template_id"], sent["url"]) == ("T8", "https://h5.example/8/TEXT")
     assert sent["data"] == {"thing1": {"value": "续方咨询"}}
 
 

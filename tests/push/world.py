@@ -121,7 +121,7 @@ class World:
         application = Application("gt-app", "gt-key", "gt-master", self.serve(self.getui))
         return AppMessages(
             application, self.poster, self.clock, self.office, reactor,
-            title="{type_name}", body="{unread} 条未读消息", include_text=False,
+            title="{session_kind}", body="{unread} 条未读消息", include_text=False,
         )  # fmt: skip
 
     def postman(self, carrier: Carrier, terms: Terms = TERMS, **more: Any) -> Postman:
