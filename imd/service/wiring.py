@@ -8,14 +8,14 @@ reverse. It holds no rule but the order.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
 from twisted.logger import Logger
 
 from imd import __version__
-from imd.actions.ports import Clock, Committed, House, Rates, Rules
+from imd.actions.ports import Clock, House, Rates, Rules
 from imd.config import Settings
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
@@ -72,15 +72,11 @@ async def serve(settings: Settings, reactor: Any, steps: Steps) -> None:
     """
     clock = SystemClock()
     http, database = settings.http, settings.database
-
-    def committed(entries: Sequence[Committed]) -> None:
-        courier.committed(entries)
-
     store = await open_store(
         database.url,
         reactor=reactor,
         clock=clock,
-        on_commit=committed,
+        on_commit=lambda entries: courier.committed(entries),
         pool=database.pool,
         timeout=http.request_timeout,
         auto_migrate=database.auto_migrate,
