@@ -114,7 +114,7 @@ class HttpPoster:
                 unbuffered=True,
             )
             content = await _body(response)
-        except CancelledError:
+        except (CancelledError, Unreachable):
             raise
         except (ConnectTimeout, TimeoutError) as error:
             raise Unreachable("timeout") from error

@@ -18,6 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.e2e import crashing
+from tests.e2e.conftest import size
 from tests.e2e.providers import Providers, providers
 from tests.e2e.rest import Rest
 from tests.e2e.server import NO_LIMITS, Imd, running, until
@@ -180,7 +181,7 @@ def test_a_push_survives_kill_9_at_every_step(tmp_path: Path, lasting_url: str, 
         deaths = 0
         sent: dict[str, int] = {}
         try:
-            for round_ in range(2):
+            for round_ in range(max(1, size("IMD_TEST_ROUNDS") - 1)):
                 imd.start(program, CRASH_AT=f"{point}:{1 + round_ * 3}")
                 asyncio.run(_write(imd, sent, first=not round_))
                 until(lambda: not imd.alive, 30, f"the death at {point}")

@@ -114,6 +114,22 @@ async def test_each_message_is_covered_by_one_accepted_push(world) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_was_told_once_is_not_told_again_for_a_recalled_message(world) -> None:
+    await chat(world)
+    carrier = Carrier()
+    postman = world.postman(carrier)
+    await say(world)
+    world.clock.time += LATER
+    await world.round(postman)
+    second = await say(world)
+    await world.write(lambda tx: tx.messages.recall(second, "D1", world.clock.time))
+    world.clock.time += LATER
+    await world.round(postman)
+    assert carrier.covered == [("P1", 1, 1)]
+    assert [row[5] for row in await world.ended()] == ["sent", "recalled"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_failure_backs_off_with_full_jitter_and_keeps_its_id(world) -> None:
     await chat(world)
     carrier = Carrier("wechat", *[Failed(Failure.OUTAGE, "http_500")] * 3)

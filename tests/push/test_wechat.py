@@ -16,7 +16,7 @@ from zope.interface import provider
 
 from imd.domain.push import Outbound
 from imd.push.fitting import fitting
-from imd.push.http import HttpPoster
+from imd.push.http import HttpPoster, Unreachable
 from imd.push.templates import Template, data, link
 from imd.push.wechat import SubscribeMessages, TemplateMessages
 from imd.storage.post_office import PostOffice
@@ -197,6 +197,15 @@ async def test_an_odd_answer_is_tried_again_and_nothing_else_happens(quick, said
     text = "".join(said)
     for secret in (SECRET, "token-", "o-P1"):
         assert secret not in text
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_endless_answer_is_cut_off(quick) -> None:
+    quick.fake.script.append(ODD["huge"])
+    url = f"{quick.base}/cgi-bin/message/template/send"
+    with pytest.raises(Unreachable) as caught:
+        await quick.poster.post(url, b"{}", {})
+    assert caught.value.code == "too_large"
 
 
 class Dripping(Protocol):
