@@ -18,7 +18,9 @@ from imd.storage.engine import Connection, values
 from imd.wire.codec import encode
 
 _COLUMNS = "endpoint, key, id, type, time, data, due"
-_WIDTH = 7
+_WIDTH = 8
+#: rows in one statement; SQLite counts its parameters
+_MOST = 1_000
 #: gives what an event carries, when it is written
 Carried = Callable[[], object]
 
@@ -54,7 +56,7 @@ class Events:
             return
         noted, self._noted = self._noted, {}
         now = self._now()
-        params: list[Any] = []
+        rows: list[tuple[Any, ...]] = []
         for (type_, key, what), (time, carried) in noted.items():
             object_ = carried()
             if object_ is None:
@@ -64,21 +66,21 @@ class Events:
             id_ = hashlib.sha256(repr((type_, key, what, at, data)).encode()).hexdigest()[:32]
             for endpoint, wanted in self._endpoints:
                 if type_ in wanted or ALL in wanted:
-                    params += (endpoint, key, id_, type_, at, data, now, len(params))
-        if params:
-            self._insert(params)
+                    rows.append((endpoint, key, id_, type_, at, data, now, len(rows)))
+        for start in range(0, len(rows), _MOST):
+            self._insert(rows[start : start + _MOST])
 
-    def _insert(self, params: Sequence[Any]) -> None:
+    def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """An endpoint that was given up on gets nothing until it is enabled again."""
-        rows = values(len(params) // (_WIDTH + 1), _WIDTH + 1)
         columns = (
             "v.column1, v.column2, v.column3, v.column4, CAST(v.column5 AS bigint), v.column6,"
             " CAST(v.column7 AS bigint)"
         )
         self._db.later(
-            f"INSERT INTO webhook_outbox ({_COLUMNS}) SELECT {columns} FROM ({rows}) AS v"
+            f"INSERT INTO webhook_outbox ({_COLUMNS}) SELECT {columns}"
+            f" FROM ({values(len(rows), _WIDTH)}) AS v"
             " WHERE NOT EXISTS (SELECT 1 FROM webhook_endpoints e"
             " WHERE e.endpoint = v.column1 AND e.disabled = 1)"
-            f" ORDER BY v.column{_WIDTH + 1}",  # positions are given out in this order
-            params,
+            " ORDER BY v.column8",  # positions are given out in this order
+            [value for row in rows for value in row],
         )

@@ -6,12 +6,16 @@ The server is real, its WeChat and Getui are ``imdctl fake-wechat``'s.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -236,3 +240,72 @@ def _repeats(fakes: Providers) -> dict[tuple[str, int], int]:
     for push in _pushes(fakes):
         counted[push] = counted.get(push, 0) + 1
     return counted
+
+
+# ---- the platform
+
+
+class _Platform(BaseHTTPRequestHandler):
+    """Takes events whose signature is good."""
+
+    events: ClassVar[list[dict[str, Any]]] = []
+    secret = b"a secret that is shared"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        stamp, digest = (
+            part.partition("=")[2] for part in self.headers["X-Imd-Signature"].split(",")
+        )
+        expected = hmac.new(self.secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        good = hmac.compare_digest(expected, digest)
+        if good:
+            self.events.append(json.loads(body))
+        self.send_response(204 if good else 403)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+def test_the_platform_is_told_by_webhooks(tmp_path: Path, database_url: str) -> None:
+    _Platform.events.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Platform)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hook = {"url": f"http://127.0.0.1:{server.server_port}/x", "secret": _Platform.secret.decode()}
+    settings = {**TRUSTED, "IMD_WEBHOOKS": json.dumps([hook]), "IMD_PUSH_OVERDUE": "0.1"}
+    try:
+        with running(tmp_path / "state", database_url, **settings) as imd:
+            asyncio.run(_consult(imd))
+            wanted = {
+                "session.created", "participant.added", "user.online", "topic.started",
+                "message.created", "topic.replied", "topic.ended", "session.updated",
+                "message.recalled", "participant.removed", "user.offline",
+            }  # fmt: skip
+            until(lambda: wanted <= {e["type"] for e in _Platform.events}, 40, "every event")
+            assert "a secret" not in imd.log
+    finally:
+        server.shutdown()
+        server.server_close()
+    of_session = [e for e in _Platform.events if e["type"] == "message.created"]
+    seqs = [event["data"]["seq"] for event in of_session]
+    assert seqs == sorted(seqs) == list(range(1, len(seqs) + 1))
+
+
+async def _consult(imd: Imd) -> None:
+    """A whole consult, with a patient who comes and goes."""
+    async with Rest(imd.port) as rest:
+        for user, kind in (("P", "patient"), ("D", "doctor")):
+            (await rest.ask("PUT", f"/users/{user}", {"kind": kind, "name": user})).must(201)
+        await rest.open_session("s", "P:patient", "D:doctor", type_=1)
+        cell = Cell(0, "patient_system", "watches")
+        cell.user = "P"
+        await cell._open(imd.port)
+        topic = {"topic_id": "t", "start_by": "P"}
+        (await rest.ask("POST", "/sessions/s/topics", topic)).must(201)
+        body = {"sender_id": "D", "type": 1, "content": "您好"}
+        message = (await rest.ask("POST", "/sessions/s/messages", body)).must(201)
+        end = {"user_id": "D"}
+        (await rest.ask("PUT", "/sessions/s/topics/t/ended", end)).must(200)
+        (await rest.ask("DELETE", f"/sessions/s/messages/{message['id']}")).must(200)
+        (await rest.ask("DELETE", "/sessions/s/participants/P")).must(200)
+        await cell.close()

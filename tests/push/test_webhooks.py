@@ -329,3 +329,12 @@ async def test_who_comes_online_and_goes_is_told_with_the_users_object(quick) ->
     await quick.round(3)
     assert quick.endpoint.types == ["user.online", "user.offline"]
     assert quick.endpoint.got[0]["data"]["name"] == "张"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_of_five_hundred_is_told_of_whole_and_in_order(platform) -> None:
+    await platform.ground.session("s1", *(f"P{n:03}" for n in range(500)))
+    rows = await platform.ground.rows("SELECT type, data FROM webhook_outbox ORDER BY position")
+    assert rows[0][0] == "session.created"
+    members = [json.loads(data)["participant_id"] for _, data in rows[1:]]
+    assert members == [f"P{n:03}" for n in range(500)]
