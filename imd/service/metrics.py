@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -77,6 +77,17 @@ class BusSources:
     swept: Callable[[], int]
 
 
+class Pushes(Protocol):
+    """What the push room knows of itself at the moment of a look."""
+
+    #: by channel and state, and seconds since the oldest row came due
+    outbox: Mapping[tuple[str, str], int]
+    age: float
+
+    def results(self) -> Mapping[tuple[str, str], int]:
+        """How many attempts ended in each code, by channel and code."""
+
+
 @dataclass(slots=True)
 class Sources:
     """Where the numbers of other rooms stand; each is read at the moment of a look."""
@@ -88,8 +99,8 @@ class Sources:
     database_load: Callable[[], int] = _nothing
     database_waits: Callable[[], tuple[int, float]] = _no_waits
     writer_queue: Callable[[], int] = _nothing
-    #: what waits to be pushed, by state; None where nothing is pushed
-    outbox: Callable[[], Mapping[str, int]] | None = None
+    #: what is pushed; None where nothing is
+    pushes: Pushes | None = None
     #: None where this is the only process
     bus: BusSources | None = None
 
@@ -183,8 +194,8 @@ class Metrics(Collector):
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
-        if sources.outbox is not None:
-            yield _labelled_gauge("imd_outbox", "Pushes", "state", dict(sources.outbox()))
+        if sources.pushes is not None:
+            yield from _push_families(sources.pushes)
 
     def _request_family(self) -> Metric:
         family = HistogramMetricFamily(
@@ -219,6 +230,24 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "imd_writer_queue", "Wishes that wait for a transaction", value=sources.writer_queue()
         )
+
+
+def _push_families(pushes: Pushes) -> Iterator[Metric]:
+    outbox = GaugeMetricFamily(
+        "imd_outbox", "Pushes that wait or are dead", labels=["channel", "state"]
+    )
+    for labels, number in pushes.outbox.items():
+        outbox.add_metric(labels, number)
+    yield outbox
+    yield GaugeMetricFamily(
+        "imd_outbox_oldest_seconds", "Since the oldest row came due", value=pushes.age
+    )
+    results = CounterMetricFamily(
+        "imd_push_results", "Attempts to push, by what came of them", labels=["channel", "code"]
+    )
+    for labels, number in pushes.results().items():
+        results.add_metric(labels, number)
+    yield results
 
 
 def _counter(name: str, said: str, value: float) -> Metric:
