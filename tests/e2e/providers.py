@@ -27,7 +27,7 @@ class Providers:
             preexec_fn=die_with_parent,
         )  # fmt: skip
         assert self._process.stdout is not None
-        lines = []
+        lines: list[bytes] = []
         while not lines or lines[-1] != b"}\n":
             line = self._process.stdout.readline()
             assert line, "the fakes did not start"

@@ -384,6 +384,37 @@ async def test_a_stop_waits_for_what_is_under_way(quick) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_more_is_claimed_after_a_stop(quick) -> None:
+    await chat(quick, "P1", "P2")
+    carrier = Carrier()
+    postman = quick.postman(carrier, slots=1)
+    for patient in ("P1", "P2"):
+        await say(quick, patient)
+    quick.clock.time += LATER
+    carrier.held = Deferred()
+    postman.start()
+    await until(lambda: carrier.jobs)
+    stopped = Deferred.fromCoroutine(postman.stop())
+    carrier.held.callback(None)
+    await stopped
+    await quick.round(postman)
+    assert len(carrier.jobs) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_channel_that_answers_anything_is_back(quick) -> None:
+    await chat(quick)
+    carrier = Carrier("wechat", Failed(Failure.QUOTA, "45009"))
+    postman = quick.postman(carrier)
+    for _ in range(5):
+        postman.breaker.failed(0.0)
+    await say(quick)
+    quick.clock.time += LATER
+    await quick.round(postman)
+    assert postman.breaker.stage is Stage.UP
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_carrier_that_breaks_leaves_the_row_to_its_lease(quick) -> None:
     await chat(quick)
     carrier = Carrier("wechat", RuntimeError("a bug"))
