@@ -109,6 +109,7 @@ async def test_each_change_is_an_event_with_the_object_of_page_1(platform) -> No
     await ground.session("s1", "P1:patient", "D1:doctor")
     message = (await ground.send("s1", "D1", content="您好", type=15)).message
     await platform.write(lambda tx: tx.messages.edit(message))
+    await platform.round(10)
     await platform.write(lambda tx: tx.messages.recall(message, "D1", platform.clock.time))
     await platform.write(lambda tx: tx.sessions.rename("s1", "新"))
     await ground.topic("t1", "s1", "P1")
