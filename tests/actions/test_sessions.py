@@ -192,8 +192,8 @@ async def test_404_for_a_user_403_for_a_service_that_names_one(home: Household) 
     await home.consult()
     acts: list[tuple[str, dict[str, Any]]] = [
         ("session", {}), ("unread", {}), ("pin", {}), ("unpin", {}), ("status", {"status": 0}),
-        ("mute", {}), ("unmute", {}), ("rename", {"name": "n"}), ("list", {}), ("unread_list", {}), ("read", {}),
-        ("members", {}), ("avatars", {}),
+        ("mute", {}), ("unmute", {}), ("rename", {"name": "n"}), ("list", {}),
+        ("unread_list", {}), ("read", {}), ("members", {}), ("avatars", {}),
     ]  # fmt: skip
     for verb, fields in acts:
         call = getattr(home, verb)
