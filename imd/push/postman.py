@@ -150,14 +150,13 @@ class Postman:
         sending.addTimeout(SEND_SECONDS, self._reactor, _too_late)
         outcome = await sending
         self.results[outcome.code] += 1
+        back = self._heard(outcome)
         if isinstance(outcome, Failed):
-            self._missed(outcome)
             await self._rounds.recorded(lambda: self._failed(job.claim, outcome))
         else:
-            back = self.breaker.succeeded()
             await self._arrived(job.claim, outcome)
-            if back:
-                await self._rounds.recorded(self._back)
+        if back:
+            await self._rounds.recorded(self._back)
 
     async def _wanted(self, job: Job) -> Job | None:
         """The job without devices that show the app now, while the user has a socket."""
@@ -201,13 +200,13 @@ class Postman:
         await self._outbox.retry(claim, now + wait, failed.failure, failed.code)
         self.expect(now + wait)
 
-    def _missed(self, failed: Failed) -> None:
-        """What a failed attempt says about the channel."""
-        now = self._reactor.seconds()
-        if failed.failure is not Failure.OUTAGE:
-            self.breaker.unused(now)
-        elif self.breaker.failed(now):
-            log.warn("{channel} is down: {code}", channel=self._channel, code=failed.code)
+    def _heard(self, outcome: Outcome) -> bool:
+        """What an attempt says about the channel; True when it has just come back."""
+        if not isinstance(outcome, Failed) or outcome.failure is not Failure.OUTAGE:
+            return self.breaker.succeeded()  # it answers, whatever it says
+        if self.breaker.failed(self._reactor.seconds()):
+            log.warn("{channel} is down: {code}", channel=self._channel, code=outcome.code)
+        return False
 
     async def _back(self) -> None:
         log.info("{channel} is back", channel=self._channel)

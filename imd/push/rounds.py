@@ -50,7 +50,7 @@ class Rounds:
 
     async def stop(self) -> None:
         """Begin nothing more, and wait for what is under way."""
-        self._wake = None
+        self._wake, self._slots = None, 0
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._looking is not None:

@@ -28,7 +28,7 @@ LEASE: Final = 30_000
 #: how many events of an endpoint one process has under way, each of another session
 SLOTS: Final = 8
 #: seconds after which the outbox is looked at even if nobody woke the herald
-IDLE: Final = 5.0
+IDLE: Final = 2.0
 #: ms after which an endpoint that only failed is given up
 PATIENCE: Final = 86_400_000
 _PAUSE: Final = 20

@@ -50,6 +50,16 @@ class Events:
             self._noted.pop(place, None)
             self._noted[place] = (time, carried)
 
+    def scrub(self, session_id: str, message_id: str, recalled: object) -> None:
+        """What still waits to tell of a message no longer says what it said."""
+        data = encode(recalled).decode() if self._endpoints else ""
+        for endpoint, _ in self._endpoints:
+            self._db.later(
+                "UPDATE webhook_outbox SET data = %s WHERE endpoint = %s AND key = %s"
+                " AND type IN ('message.created', 'message.updated') AND data LIKE %s",
+                (data, endpoint, session_id, f'{{"id":"{message_id}",%'),
+            )
+
     def flush(self) -> None:
         """Write what gathered; called once, before the commit."""
         if not self._noted:

@@ -108,4 +108,5 @@ class Messages:
         self._events.note(
             EventType.MESSAGE_RECALLED, message.session_id, message.id, lambda: recalled, now
         )
+        self._events.scrub(message.session_id, message.id, recalled)
         return recalled

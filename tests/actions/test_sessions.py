@@ -193,8 +193,7 @@ async def test_404_for_a_user_403_for_a_service_that_names_one(home: Household) 
     acts: list[tuple[str, dict[str, Any]]] = [
         ("session", {}), ("unread", {}), ("pin", {}), ("unpin", {}), ("status", {"status": 0}),
         ("mute", {}), ("unmute", {}), ("rename", {"name": "n"}), ("list", {}),
-        ("unread_list", {}), ("read", {}),
-        ("members", {}), ("avatars", {}),
+        ("unread_list", {}), ("read", {}), ("members", {}), ("avatars", {}),
     ]  # fmt: skip
     for verb, fields in acts:
         call = getattr(home, verb)

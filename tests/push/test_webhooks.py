@@ -109,6 +109,7 @@ async def test_each_change_is_an_event_with_the_object_of_page_1(platform) -> No
     await ground.session("s1", "P1:patient", "D1:doctor")
     message = (await ground.send("s1", "D1", content="您好", type=15)).message
     await platform.write(lambda tx: tx.messages.edit(message))
+    await platform.round(10)
     await platform.write(lambda tx: tx.messages.recall(message, "D1", platform.clock.time))
     await platform.write(lambda tx: tx.sessions.rename("s1", "新"))
     await ground.topic("t1", "s1", "P1")
@@ -338,3 +339,15 @@ async def test_a_session_of_five_hundred_is_told_of_whole_and_in_order(platform)
     assert rows[0][0] == "session.created"
     members = [json.loads(data)["participant_id"] for _, data in rows[1:]]
     assert members == [f"P{n:03}" for n in range(500)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_recalled_is_not_told_any_more(platform) -> None:
+    await platform.ground.session("s1", "P1", "D1")
+    message = (await platform.ground.send("s1", "D1", content="写错了")).message
+    await platform.ground.send("s1", "D1", content="对的")
+    await platform.write(lambda tx: tx.messages.recall(message, "D1", platform.clock.time))
+    await platform.round(10)
+    assert "写错了" not in str(platform.endpoint.got)
+    assert "对的" in str(platform.endpoint.got)
+    assert platform.endpoint.types.count("message.created") == 2
