@@ -94,6 +94,8 @@ class Sources:
 
     sockets: Mapping[str, int] = field(default_factory=dict)
     recoveries: Mapping[str, int] = field(default_factory=dict)
+    #: by close code
+    closes: Mapping[int, int] = field(default_factory=dict)
     stored: Callable[[], int] = _nothing
     delivered: Callable[[], int] = _nothing
     database_load: Callable[[], int] = _nothing
@@ -184,12 +186,16 @@ class Metrics(Collector):
         yield _histogram("imd_batch_wishes", "Sends and marks in one transaction", self.batches)
         yield _histogram("imd_commit_seconds", "From queue to durable, a batch", self.commits)
         yield _counter("imd_deliveries", "Messages written to inside sockets", sources.delivered())
-        recoveries = CounterMetricFamily(
-            "imd_recoveries", "Sessions entered, by what became of after_seq", labels=["outcome"]
+        yield _labelled_counter(
+            "imd_recoveries",
+            "Sessions entered, by what became of after_seq",
+            "outcome",
+            sources.recoveries,
         )
-        for outcome, number in sources.recoveries.items():
-            recoveries.add_metric([outcome], number)
-        yield recoveries
+        closes = {str(code): number for code, number in sources.closes.items()}
+        yield _labelled_counter(
+            "imd_socket_closes", "Sockets that the server closed", "code", closes
+        )
         yield from self._bus_families()
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
@@ -252,6 +258,13 @@ def _push_families(pushes: Pushes) -> Iterator[Metric]:
 
 def _counter(name: str, said: str, value: float) -> Metric:
     return CounterMetricFamily(name, said, value=value)
+
+
+def _labelled_counter(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, said, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _labelled_gauge(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -275,6 +275,7 @@ def measure(
         Sources(
             sockets=cast(Mapping[str, int], courier.registry.counts),
             recoveries=front.sockets.room.recoveries,
+            closes=front.sockets.room.closes,
             stored=lambda: courier.stored,
             delivered=lambda: courier.delivered,
             database_load=lambda: store.load,

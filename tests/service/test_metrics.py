@@ -52,14 +52,15 @@ def test_other_rooms_numbers_are_read_when_somebody_looks():
     metrics, sockets, stored = Metrics(), {"doctor": 2, "patient": 0}, [3]
     metrics.watch(
         Sources(
-            sockets=sockets, recoveries={"recovered": 4}, stored=lambda: stored[0],
-            database_waits=lambda: (2, 0.5), pushes=Pushed(),
+            sockets=sockets, recoveries={"recovered": 4}, closes={4408: 2},
+            stored=lambda: stored[0], database_waits=lambda: (2, 0.5), pushes=Pushed(),
         )
     )  # fmt: skip
     stored[0] = 7
     assert sample(metrics, "imd_messages_stored_total") == 7
     assert sample(metrics, "imd_sockets", client_type="doctor") == 2
     assert sample(metrics, "imd_recoveries_total", outcome="recovered") == 4
+    assert sample(metrics, "imd_socket_closes_total", code="4408") == 2
     assert sample(metrics, "imd_database_wait_seconds_sum") == 0.5
     assert sample(metrics, "imd_outbox", channel="wechat", state="dead") == 1
     assert sample(metrics, "imd_outbox_oldest_seconds") == 2.5
