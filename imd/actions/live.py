@@ -75,10 +75,17 @@ async def unread_total(house: House, caller: Caller, user_id: UserId) -> int:
 
 
 async def acknowledge(
-    house: House, caller: Caller, user_id: UserId, session_id: str, seq: int, read: bool
+    house: House,
+    caller: Caller,
+    user_id: UserId,
+    session_id: str,
+    seq: int,
+    read: bool,
+    inside: bool = True,
 ) -> Marked:
-    """Delivered up to ``seq``, and read as well where ``read``."""
-    return await move(house, caller, session_id, user_id, seq, read=read)
+    """Delivered up to ``seq``, and read as well where ``read``; only what an ``inside`` socket
+    got needs no push."""
+    return await move(house, caller, session_id, user_id, seq, read=read, seen=inside)
 
 
 async def read(

@@ -158,6 +158,9 @@ class ParticipantStore(Protocol):
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None: ...
 
+    def set_muted(self, session_id: str, user_id: str, muted: bool) -> None:
+        """Whether pushes of the session reach the member; what waits is cancelled."""
+
     def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
         """Whether both are members of one session, of those in ``only`` where given."""
 

@@ -23,6 +23,7 @@ from imd.domain.audit import Note
 from imd.domain.errors import ImError, Unavailable
 from imd.domain.message import Draft
 from imd.domain.participant import Mark, Marked
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.batch import Busy, Job, Result, carry_out
 from imd.storage.engine import CommitUnknown, Connection
 from imd.storage.executor import Executor
@@ -79,7 +80,8 @@ class _Flight(NamedTuple):
 class GroupingWriter:
     """Implements the port ``Writer`` over an executor, with a transaction a thread at most.
 
-    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds.
+    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds; ``outbound``
+    says what the messages leave to be pushed.
     """
 
     def __init__(
@@ -89,9 +91,10 @@ class GroupingWriter:
         clock: Clock,
         announce: Callable[[Sequence[Committed]], None],
         timeout: float = 10.0,
+        outbound: Outbound = NOTHING,
     ) -> None:
         self._reactor, self._executor, self._clock = reactor, executor, clock
-        self._announce, self._timeout = announce, timeout
+        self._announce, self._timeout, self._outbound = announce, timeout, outbound
         self._waiting: deque[_Waiting] = deque()
         self._flights: list[_Flight] = []
         self._pausing = False
@@ -190,7 +193,7 @@ class GroupingWriter:
             def inside(transaction: Transaction) -> Result:
                 return carry_out(transaction, jobs, now_ms)
 
-            return transact(connection, inside, write=True)
+            return transact(connection, inside, write=True, outbound=self._outbound)
 
         self._executor.run(work).addCallbacks(
             self._done, self._failed, callbackArgs=(flight,), errbackArgs=(flight,)
