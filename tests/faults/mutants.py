@@ -146,7 +146,7 @@ MUTANTS: Final = (
         frozenset({"I4"}),
         (
             Change(
-                "imd/websocket/methods.py",
+                "imd/websocket/entrance.py",
                 "    admission.expect(link, session_id)\n    try:\n"
                 "        joined = await live.join(house, caller, user_id, session_id,"
                 " after_seq, epoch)\n"
