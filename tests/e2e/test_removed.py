@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def town(tmp_path: Path, postgres_url: str, breakable_redis: RedisServer) -> Ite
 
 def _told(page: Page, what: str) -> Sequence[object]:
     return page.shown if what == "message" else told(page, what)
+
+
+def _more(page: Page, what: str, before: int) -> bool:
+    return len(_told(page, what)) > before
 
 
 async def _happen(town: Town, what: str, number: int, message_id: str) -> None:
@@ -63,8 +68,8 @@ def test_the_first_thing_after_a_removal_ends_the_removed_and_tells_him_nothing(
             (await town.near.ask("DELETE", f"{members}/{PATIENT}")).must(200)
             known, before = len(gone.notices), len(_told(stays, first))
             await _happen(town, first, number, made["id"])
-            await stays.until(lambda old=before: len(_told(stays, first)) > old)
-            await gone.until(lambda page=gone: page.closes)
+            await stays.until(partial(_more, stays, first, before))
+            await gone.until(partial(getattr, gone, "closes"))
             assert gone.closes[0][0] == 4403
             assert [m["seq"] for m in gone.shown] == list(range(1, made["seq"] + 1))[-20:]
             assert gone.notices[known:] == []

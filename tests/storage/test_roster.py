@@ -93,8 +93,10 @@ async def test_a_message_bears_the_roster_of_its_transaction(ground: Ground) -> 
     read = ground.store.database.read
     found = await read(lambda tx: tx.messages.ranges([("s", 0)], 10))
     assert [entry.roster for entry in found] == [second, second], "as it is now"
-    assert (await read(lambda tx: tx.sessions.own("s", "A")))[1] == second
-    assert (await read(lambda tx: tx.sessions.head("s"))).roster == second
+    own = await read(lambda tx: tx.sessions.own("s", "A"))
+    head = await read(lambda tx: tx.sessions.head("s"))
+    assert own is not None and own[1] == second
+    assert head is not None and head.roster == second
 
 
 @pytest_twisted.ensureDeferred
