@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import entries, lists, million, report
+from bench import entries, lists, million, report, storm
 from bench.servers import POSTGRES
 from tests.e2e.rawsocket import raise_open_files
 from tests.servers import PostgresServer
 
-SECTIONS = ("load", "memory", "million", "lists")
+SECTIONS = ("load", "memory", "storm", "million", "lists")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -78,6 +78,8 @@ def main() -> None:
         if "memory" in wanted:
             say(f"logging in {arguments.connections} idle sockets")
             rounds["memory"] = [entries.memory(setting, arguments.connections)]
+        if "storm" in wanted:
+            rounds["storm"] = storm.measure(setting)
         if "million" in wanted:
             pages = million.measure(setting)
         if "lists" in wanted:

@@ -34,7 +34,8 @@ class Served(NamedTuple):
     database: int | None = None
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What a process of the bench runs in."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -44,7 +45,7 @@ def floor(name: str, *arguments: str, database: int | None = None) -> Iterator[S
     process = subprocess.Popen(
         [sys.executable, str(FLOORS / f"{name}.py"), *arguments],
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=environment(),
         preexec_fn=die_with_parent,
     )
     assert process.stdout is not None
@@ -78,7 +79,7 @@ class Generator:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            env=_environment(),
+            env=environment(),
             preexec_fn=die_with_parent,
             text=True,
         )

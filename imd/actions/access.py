@@ -11,7 +11,7 @@ from imd.domain.caller import Caller
 from imd.domain.errors import NotAMember, SessionNotFound
 from imd.domain.ids import UserId
 from imd.domain.participant import Membership
-from imd.domain.session import Head, OwnSession
+from imd.domain.session import Head, OwnSession, Session
 
 
 def enter(
@@ -51,6 +51,13 @@ def own_session(
     transaction: Transaction, caller: Caller, session_id: str, user_id: UserId
 ) -> OwnSession:
     """The session as this member sees it."""
+    return seated(transaction, caller, session_id, user_id)[0]
+
+
+def seated(
+    transaction: Transaction, caller: Caller, session_id: str, user_id: UserId
+) -> tuple[OwnSession, int]:
+    """The session as this member sees it, and its roster."""
     caller.check_session(session_id)
     found = transaction.sessions.own(session_id, user_id)
     if found is None:
@@ -58,6 +65,14 @@ def own_session(
             raise SessionNotFound()
         raise absent(caller)
     return found
+
+
+def told(transaction: Transaction, session_id: str) -> tuple[Session, int]:
+    """The session as the sockets of all members may be told of it, and its roster."""
+    session = transaction.sessions.view(session_id)
+    if session is None:
+        raise SessionNotFound()
+    return session, transaction.sessions.rosters([session_id])[session_id]
 
 
 def absent(caller: Caller) -> SessionNotFound | NotAMember:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from imd.actions.access import absent, enter, own_session
+from imd.actions.access import absent, enter, seated
 from imd.actions.marks import move
 from imd.actions.pages import Bounds, ascending, fetch, fitting
 from imd.actions.ports import House, MessageQuery, Transaction
@@ -24,12 +24,16 @@ NEWEST = 20
 
 
 class Joined(NamedTuple):
-    """A session entered: what is shown at once, and the seq after which live goes on."""
+    """A session entered: what is shown at once, and the seq after which live goes on.
+
+    ``roster`` is the session's when the user was found to be a member.
+    """
 
     session: OwnSession
     messages: list[Message]
     recovered: bool
     last_seq: int
+    roster: int
 
 
 async def join(
@@ -44,14 +48,14 @@ async def join(
     known = after_seq is not None and epoch == house.db.epoch
 
     def look(transaction: Transaction) -> Joined:
-        session = own_session(transaction, caller, session_id, user_id)
+        session, roster = seated(transaction, caller, session_id, user_id)
         if known and after_seq is not None and after_seq <= session.last_seq:
             missed = _missed(transaction, session, after_seq)
             if missed is not None:
-                return Joined(session, missed, True, session.last_seq)
+                return Joined(session, missed, True, session.last_seq, roster)
         newest = transaction.messages.page(MessageQuery(session_id, limit=NEWEST))
         shown = fitting(newest, RECOVERED_BYTES)[::-1]
-        return Joined(session, shown, False, session.last_seq)
+        return Joined(session, shown, False, session.last_seq, roster)
 
     return await house.db.read(look)
 

@@ -220,7 +220,7 @@ async def edit_message(house: House, caller: Caller, request: messages.EditMessa
     editor = caller.viewer(request.user_id)
     refresh_id, now = house.new_id(), house.clock.now()
 
-    def change(transaction: Transaction) -> tuple[Message, list[Committed]]:
+    def change(transaction: Transaction) -> tuple[Message, list[Committed], int]:
         head, _ = enter(transaction, caller, request.session_id, editor, lock=True)
         message = _message(transaction, request.session_id, request.message_id)
         check_edit(message, caller.user_id, request.version)
@@ -238,10 +238,10 @@ async def edit_message(house: House, caller: Caller, request: messages.EditMessa
         )
         detail: dict[str, object] = {"message_id": edited.id, "version": edited.version}
         transaction.audit.note(Note(now, caller.actor, Act.MESSAGE_EDITED, head.id, detail))
-        return edited, transaction.log.append(head, [draft], now)
+        return edited, transaction.log.append(head, [draft], now), head.roster
 
-    edited, committed = await house.db.write(change)
-    house.courier.updated(edited)
+    edited, committed, roster = await house.db.write(change)
+    house.courier.updated(edited, roster)
     house.courier.committed(committed)
     return edited
 
@@ -251,21 +251,21 @@ async def recall_message(house: House, caller: Caller, request: messages.RecallM
     by = caller.viewer(request.user_id)
     now = house.clock.now()
 
-    def change(transaction: Transaction) -> tuple[Message, bool]:
-        enter(transaction, caller, request.session_id, by, lock=True)
+    def change(transaction: Transaction) -> tuple[Message, bool, int]:
+        head, _ = enter(transaction, caller, request.session_id, by, lock=True)
         message = _message(transaction, request.session_id, request.message_id)
         check_recall(message, caller.user_id, now, house.rules.recall_window)
         if message.recalled:
-            return message, False
+            return message, False, head.roster
         detail: dict[str, object] = {"message_id": message.id, "digest": digest(message.content)}
         transaction.audit.note(
             Note(now, caller.actor, Act.MESSAGE_RECALLED, request.session_id, detail)
         )
-        return transaction.messages.recall(message, by, now), True
+        return transaction.messages.recall(message, by, now), True, head.roster
 
-    message, changed = await house.db.write(change)
+    message, changed, roster = await house.db.write(change)
     if changed:
-        house.courier.updated(message)
+        house.courier.updated(message, roster)
     return message
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from imd.actions.access import enter
+from imd.actions.access import enter, told
 from imd.actions.ports import House, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
-from imd.domain.errors import NotFound, SessionNotFound
+from imd.domain.errors import NotFound
 from imd.domain.participant import (
     Avatar,
     Participant,
@@ -90,13 +90,6 @@ async def get_avatar(house: House, caller: Caller, request: participants.GetAvat
 # ---- changes
 
 
-def _told(transaction: Transaction, session_id: str) -> Session:
-    session = transaction.sessions.view(session_id)
-    if session is None:
-        raise SessionNotFound()
-    return session
-
-
 def _note(
     transaction: Transaction,
     caller: Caller,
@@ -118,7 +111,7 @@ async def put_participants(
     now = house.clock.now()
     wanted = list(dict.fromkeys(request.participant_ids))
 
-    def change(transaction: Transaction) -> tuple[list[Participant], Session | None]:
+    def change(transaction: Transaction) -> tuple[list[Participant], tuple[Session, int] | None]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
         seats = [Seat(user_id, request.role_of_new) for user_id in wanted]
@@ -131,11 +124,11 @@ async def put_participants(
             _note(transaction, caller, Act.PARTICIPANT_ROLE, head.id, others, now)
             changed = True
         members = transaction.participants.list(head.id)
-        return members, _told(transaction, head.id) if changed else None
+        return members, told(transaction, head.id) if changed else None
 
-    members, told = await house.db.write(change)
-    if told is not None:
-        house.courier.session_changed(told)
+    members, news = await house.db.write(change)
+    if news is not None:
+        house.courier.session_changed(*news)
     return await _with_presence(house, members)
 
 
@@ -145,18 +138,20 @@ async def remove_participants(
     """Remove members; their sockets in the session are closed before the answer (page 2.7)."""
     viewer, now = caller.viewer(request.user_id), house.clock.now()
 
-    def change(transaction: Transaction) -> tuple[list[str], list[Participant], Session]:
+    def change(
+        transaction: Transaction,
+    ) -> tuple[list[str], list[Participant], tuple[Session, int]]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
         removed = transaction.participants.remove(head.id, request.participant_ids)
         if not removed:
             raise NotFound(_NO_MEMBER)
         _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, removed, now)
-        return removed, transaction.participants.list(head.id), _told(transaction, head.id)
+        return removed, transaction.participants.list(head.id), told(transaction, head.id)
 
-    removed, members, told = await house.db.write(change)
+    removed, members, news = await house.db.write(change)
     house.courier.expelled(request.session_id, removed)
-    house.courier.session_changed(told)
+    house.courier.session_changed(*news)
     return await _with_presence(house, members)
 
 
@@ -169,7 +164,7 @@ async def replace_participants(
     old = set(request.old_participant_ids)
     new = list(dict.fromkeys(request.new_participant_ids))
 
-    def change(transaction: Transaction) -> tuple[list[Participant], Session]:
+    def change(transaction: Transaction) -> tuple[list[Participant], tuple[Session, int]]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_may_change(caller)
         if set(transaction.participants.remove(head.id, sorted(old))) != old:
@@ -178,9 +173,9 @@ async def replace_participants(
         added = transaction.participants.add(head, seats, now)
         _note(transaction, caller, Act.PARTICIPANT_REMOVED, head.id, sorted(old), now)
         _note(transaction, caller, Act.PARTICIPANT_ADDED, head.id, added, now)
-        return transaction.participants.list(head.id), _told(transaction, head.id)
+        return transaction.participants.list(head.id), told(transaction, head.id)
 
-    members, told = await house.db.write(change)
+    members, news = await house.db.write(change)
     house.courier.expelled(request.session_id, sorted(old - set(new)))
-    house.courier.session_changed(told)
+    house.courier.session_changed(*news)
     return await _with_presence(house, members)

@@ -29,13 +29,14 @@ T = TypeVar("T")
 class Committed(NamedTuple):
     """A message that is durable now, and what its delivery needs to know.
 
-    ``counted`` is the session's running total with it; ``answered`` is the topic that it answered;
-    ``origin`` is what the sender gave, for the transport to recognise its own.
+    ``counted`` is the session's running total with it, ``roster`` as in its head; ``answered`` is
+    the topic that it answered; ``origin`` what the sender gave, to recognise its own.
     """
 
     message: Message
     session_type: int
     counted: int
+    roster: int
     answered: Topic | None = None
     origin: object = None
 
@@ -99,8 +100,11 @@ class SessionStore(Protocol):
 
     def view(self, session_id: str) -> Session | None: ...
 
-    def own(self, session_id: str, user_id: str) -> OwnSession | None:
-        """None when there is no such session or the user is no member."""
+    def own(self, session_id: str, user_id: str) -> tuple[OwnSession, int] | None:
+        """With its roster; None when there is no such session or the user is no member."""
+
+    def rosters(self, session_ids: Collection[str]) -> dict[str, int]:
+        """How often it has changed who is a member, for each of these sessions."""
 
     def page(
         self,
@@ -209,7 +213,7 @@ class MessageStore(Protocol):
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
         """The ``most`` messages after the given seq of each session, oldest first.
 
-        With each the topic that it answered, as that is now.
+        With each the topic that it answered, and its session's roster, as these are now.
         """
 
     def edit(self, message: Message) -> None:
@@ -313,15 +317,17 @@ class Writer(Protocol):
 
 
 class Courier(Protocol):
-    """Tells the sockets what has been committed (pages 3.3 and 4.3); never blocks, never fails."""
+    """Tells the sockets what has been committed (pages 3.3 and 4.3); never blocks, never fails.
+
+    ``roster`` is the session's with that commit. Who is no member then is told nothing."""
 
     def committed(self, entries: Sequence[Committed]) -> None: ...
 
-    def updated(self, message: Message) -> None: ...
+    def updated(self, message: Message, roster: int) -> None: ...
 
-    def session_changed(self, session: Session) -> None: ...
+    def session_changed(self, session: Session, roster: int) -> None: ...
 
-    def topic_changed(self, topic: Topic) -> None: ...
+    def topic_changed(self, topic: Topic, roster: int) -> None: ...
 
     def marked(self, marked: Marked) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imd.actions.access import enter, own_session
+from imd.actions.access import enter, own_session, told
 from imd.actions.ports import House, SessionQuery, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
@@ -74,7 +74,7 @@ async def open_session(house: House, caller: Caller, request: sessions.OpenSessi
 
     opened, added = await house.db.write(work)
     if added and not opened.created:
-        house.courier.session_changed(await house.db.read(_view, opened.session.id))
+        house.courier.session_changed(*await house.db.read(told, opened.session.id))
     return opened
 
 
@@ -177,6 +177,7 @@ def _insert(transaction: Transaction, opening: Opening, session_id: str) -> Head
         last_message_time=None,
         current_topic_id=None,
         first_message_id=session_id if by_first_message and not opening.session_id else None,
+        roster=0,
     )
     return head if transaction.sessions.insert(head) else None
 
@@ -343,14 +344,14 @@ async def rename_session(house: House, caller: Caller, request: sessions.RenameS
     """Give a session another name; members' sockets are told (page 2.4)."""
     viewer, now = caller.viewer(request.user_id), house.clock.now()
 
-    def change(transaction: Transaction) -> tuple[Session, Session]:
+    def change(transaction: Transaction) -> tuple[Session, Session, int]:
         enter(transaction, caller, request.session_id, viewer, lock=True)
         transaction.sessions.rename(request.session_id, request.name)
         transaction.audit.note(Note(now, caller.actor, Act.SESSION_RENAMED, request.session_id, {}))
         return _both(transaction, caller, request.session_id, viewer)
 
-    shown, told = await house.db.write(change)
-    house.courier.session_changed(told)
+    shown, session, roster = await house.db.write(change)
+    house.courier.session_changed(session, roster)
     return shown
 
 
@@ -360,7 +361,7 @@ async def set_session_status(
     """Set the status; in a type with topics it must say what the topics say (page 2.4)."""
     viewer, now = caller.viewer(request.user_id), house.clock.now()
 
-    def change(transaction: Transaction) -> tuple[Session, Session]:
+    def change(transaction: Transaction) -> tuple[Session, Session, int]:
         head, _ = enter(transaction, caller, request.session_id, viewer, lock=True)
         check_status(head.type, request.status, head.current_topic_id)
         transaction.sessions.set_status(request.session_id, request.status)
@@ -370,16 +371,16 @@ async def set_session_status(
         )
         return _both(transaction, caller, request.session_id, viewer)
 
-    shown, told = await house.db.write(change)
-    house.courier.session_changed(told)
+    shown, session, roster = await house.db.write(change)
+    house.courier.session_changed(session, roster)
     return shown
 
 
 def _both(
     transaction: Transaction, caller: Caller, session_id: str, viewer: UserId | None
-) -> tuple[Session, Session]:
+) -> tuple[Session, Session, int]:
     """The session for the answer, and as every member's socket may be told of it."""
-    told = _view(transaction, session_id)
+    session, roster = told(transaction, session_id)
     if viewer is None:
-        return told, told
-    return own_session(transaction, caller, session_id, viewer), told
+        return session, session, roster
+    return own_session(transaction, caller, session_id, viewer), session, roster

@@ -13,11 +13,12 @@ from imd.wire.codec import encode
 
 
 class Effects(NamedTuple):
-    """What to tell after the commit."""
+    """What to tell after the commit; ``roster`` is the session's then."""
 
     topic: Topic | None
     committed: Sequence[Committed]
     session: Session | None
+    roster: int
 
 
 def tell(house: House, effects: Effects) -> None:
@@ -25,9 +26,9 @@ def tell(house: House, effects: Effects) -> None:
     if effects.committed:
         house.courier.committed(effects.committed)
     if effects.topic is not None:
-        house.courier.topic_changed(effects.topic)
+        house.courier.topic_changed(effects.topic, effects.roster)
     if effects.session is not None:
-        house.courier.session_changed(effects.session)
+        house.courier.session_changed(effects.session, effects.roster)
 
 
 def about(topic: Topic) -> Card:

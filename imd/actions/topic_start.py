@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from imd.actions.access import enter, member
+from imd.actions.access import enter, member, told
 from imd.actions.ports import House, TopicQuery, Transaction
 from imd.actions.sessions import Opening, open_in
 from imd.actions.topic_effects import Effects, about, tell
@@ -82,8 +82,8 @@ async def start_topic_in_session(
     started, effects, changed = await house.db.write(work)
     if changed and effects.session is None:
         session_id = started.topic.session_id
-        told = await house.db.read(lambda transaction: transaction.sessions.view(session_id))
-        effects = effects._replace(session=told)
+        session, roster = await house.db.read(told, session_id)
+        effects = effects._replace(session=session, roster=roster)
     tell(house, effects)
     return started
 
@@ -176,7 +176,7 @@ def _start(
     if former is not None:
         if former.session_id != head.id:
             raise TopicIdTaken()
-        return Started(former, False), Effects(None, (), None)
+        return Started(former, False), Effects(None, (), None, head.roster)
     if not holds_topics(head.type):
         raise TopicsNotAllowed()
     if head.current_topic_id is not None:
@@ -197,7 +197,8 @@ def _start(
     committed = transaction.log.append(head._replace(current_topic_id=topic.id), drafts, wish.now)
     answered = [entry.answered for entry in committed if entry.answered is not None]
     topic = answered[-1] if answered else topic
-    return Started(topic, True), Effects(topic, committed, transaction.sessions.view(head.id))
+    session, roster = transaction.sessions.view(head.id), committed[-1].roster
+    return Started(topic, True), Effects(topic, committed, session, roster)
 
 
 def _row(head: Head, wish: _Wish) -> Topic:

@@ -90,8 +90,8 @@ async def update_topic(house: House, caller: Caller, request: topics.UpdateTopic
     if fields.get("reply") == 0:
         fields |= {"reply_by": None, "reply_time": None, "reply_message_id": None}
 
-    def change(transaction: Transaction) -> Topic:
-        topic, _ = find(transaction, caller, request.topic_id, request.user_id, lock=True)
+    def change(transaction: Transaction) -> tuple[Topic, int]:
+        topic, head = find(transaction, caller, request.topic_id, request.user_id, lock=True)
         changed = replace(topic, **fields)
         if changed != topic:
             transaction.topics.update(changed)
@@ -99,10 +99,10 @@ async def update_topic(house: House, caller: Caller, request: topics.UpdateTopic
             transaction.audit.note(
                 Note(now, caller.actor, Act.TOPIC_UPDATED, topic.session_id, detail)
             )
-        return changed
+        return changed, head.roster
 
-    topic = await house.db.write(change)
-    house.courier.topic_changed(topic)
+    topic, roster = await house.db.write(change)
+    house.courier.topic_changed(topic, roster)
     return topic
 
 
@@ -137,7 +137,7 @@ async def end_topic(house: House, caller: Caller, request: topics.EndTopic) -> E
     def work(transaction: Transaction) -> tuple[Topic, Effects]:
         topic, head = find(transaction, caller, request.topic_id, by, request.session_id, lock=True)
         if topic.status == ENDED:
-            return topic, Effects(None, (), None)
+            return topic, Effects(None, (), None, head.roster)
         drafts = [_draft(end_id, topic, by, MessageType.TOPIC_END, about(topic))]
         if note is not None:
             drafts.insert(0, _draft(note_id, topic, by, MessageType.TOPIC_END_NOTE, note))
@@ -153,7 +153,8 @@ async def end_topic(house: House, caller: Caller, request: topics.EndTopic) -> E
         )
         transaction.topics.update(ended)
         transaction.sessions.set_topic(head.id, None, IDLE)
-        return ended, Effects(ended, committed, transaction.sessions.view(head.id))
+        session = transaction.sessions.view(head.id)
+        return ended, Effects(ended, committed, session, head.roster)
 
     topic, effects = await house.db.write(work)
     tell(house, effects)
@@ -178,7 +179,7 @@ async def enter_topic(house: House, caller: Caller, request: topics.EnterTopic) 
     user_id = caller.acting_for(request.user_id)
     entry_id, now = house.new_id(), house.clock.now()
 
-    def work(transaction: Transaction) -> tuple[Entered, Sequence[Committed]]:
+    def work(transaction: Transaction) -> tuple[Entered, Sequence[Committed], int]:
         topic, head = find(
             transaction, caller, request.topic_id, user_id, request.session_id, lock=True
         )
@@ -186,11 +187,11 @@ async def enter_topic(house: House, caller: Caller, request: topics.EnterTopic) 
             raise TopicEnded()
         former = transaction.topics.entry_of(topic.id, user_id, now - ENTRY_WINDOW)
         if former is not None:
-            return Entered(former, False), ()
+            return Entered(former, False), (), head.roster
         draft = _draft(entry_id, topic, user_id, MessageType.TOPIC_INTO, about(topic))
         committed = transaction.log.append(head, [draft], now)
-        return Entered(committed[0].message, True), committed
+        return Entered(committed[0].message, True), committed, head.roster
 
-    entered, committed = await house.db.write(work)
-    tell(house, Effects(None, committed, None))
+    entered, committed, roster = await house.db.write(work)
+    tell(house, Effects(None, committed, None, roster))
     return entered

@@ -53,8 +53,11 @@ class Admission:
             self._quit(link, session_id)
             self._registry.place(link, None)
 
-    def settle(self, link: Link, after: int) -> None:
-        """Its result, which reached up to seq ``after``, has been written: live goes on there."""
+    def settle(self, link: Link, after: int, roster: int) -> None:
+        """Its result, which reached up to seq ``after``, has been written: live goes on there.
+
+        ``roster`` is the session's when the user was found to be a member.
+        """
         session_id = self._expected.pop(link, None)
         if session_id is None or link not in self._admitted:
             return
@@ -62,7 +65,7 @@ class Admission:
             self._registry.seat(link)
         self._registry.place(link, session_id)
         feed = self._feeds.open(session_id)
-        feed.settle(link, after)
+        feed.settle(link, after, roster)
         self._feeds.mend(feed)
 
     def welcome(self, link: Link, unread_total: int) -> None:

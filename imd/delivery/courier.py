@@ -80,27 +80,27 @@ class Courier:
             return
         self.delivered += feed.audience
         if entry.answered is not None:
-            feed.tell(_frame("topic", entry.answered))
+            feed.tell(_frame("topic", entry.answered), entry.roster)
 
-    def updated(self, message: Message) -> None:
+    def updated(self, message: Message, roster: int) -> None:
         """A card was changed or a message recalled."""
-        self.show_update(message)
+        self.show_update(message, roster)
         self._bus.tell(hints.Updated(message.session_id, message.id))
 
-    def session_changed(self, session: Session) -> None:
+    def session_changed(self, session: Session, roster: int) -> None:
         """Name, members or status changed: to inside sockets and members' outer ones."""
-        self.show_session(session)
+        self.show_session(session, roster)
         self._bus.tell(hints.SessionChanged(session.id))
 
-    def topic_changed(self, topic: Topic) -> None:
+    def topic_changed(self, topic: Topic, roster: int) -> None:
         """A topic started or ended: to inside sockets and members' outer ones."""
-        self.show_topic(topic)
+        self.show_topic(topic, roster)
         self._bus.tell(hints.TopicChanged(topic.session_id, topic.id))
 
     def marked(self, marked: Marked) -> None:
         """A member read on: its badge changes, and the others see how far."""
         if marked.moved:
-            self.show_read(marked.session_id, marked.user_id, marked.read_seq)
+            self.show_read(marked.session_id, marked.user_id, marked.read_seq, marked.roster)
             self._bus.tell(hints.Read(marked.session_id, marked.user_id))
 
     def typing(self, session_id: str, user_id: str, origin: object) -> None:
@@ -122,18 +122,18 @@ class Courier:
 
     # ---- to the sockets of this process alone
 
-    def show_update(self, message: Message) -> None:
-        self._tell(message.session_id, _frame("update", message))
+    def show_update(self, message: Message, roster: int) -> None:
+        self._tell(message.session_id, _frame("update", message), roster)
 
-    def show_session(self, session: Session) -> None:
-        self._tell_all(session.id, _frame("session", session))
+    def show_session(self, session: Session, roster: int) -> None:
+        self._tell_all(session.id, _frame("session", session), roster)
 
-    def show_topic(self, topic: Topic) -> None:
-        self._tell_all(topic.session_id, _frame("topic", topic))
+    def show_topic(self, topic: Topic, roster: int) -> None:
+        self._tell_all(topic.session_id, _frame("topic", topic), roster)
 
-    def show_read(self, session_id: str, user_id: str, read_seq: int) -> None:
+    def show_read(self, session_id: str, user_id: str, read_seq: int, roster: int) -> None:
         params = {"session_id": session_id, "user_id": user_id, "read_seq": read_seq}
-        self._tell(session_id, _frame("read", params))
+        self._tell(session_id, _frame("read", params), roster)
         self.badges.stale(user_id)
 
     def show_typing(
@@ -147,7 +147,8 @@ class Courier:
         if now - feed.typed.get(user_id, now - pause) < pause:
             return False
         feed.typed[user_id] = now
-        feed.tell(_frame("typing", {"session_id": session_id, "user_id": user_id}), origin)
+        frame = _frame("typing", {"session_id": session_id, "user_id": user_id})
+        feed.tell(frame, feed.roster, origin)  # nothing that was committed
         return True
 
     def cut(self, fingerprint: str) -> None:
@@ -161,13 +162,14 @@ class Courier:
         self.notices.stop()
         self.badges.stop()
 
-    def _tell(self, session_id: str, frame: bytes) -> None:
+    def _tell(self, session_id: str, frame: bytes, roster: int) -> None:
         feed = self.feeds.get(session_id)
         if feed is not None:
-            feed.tell(frame)
+            feed.tell(frame, roster)
+            self.feeds.mend(feed)
 
-    def _tell_all(self, session_id: str, frame: bytes) -> None:
-        self._tell(session_id, frame)
+    def _tell_all(self, session_id: str, frame: bytes, roster: int) -> None:
+        self._tell(session_id, frame, roster)
         self.notices.add(Event(session_id, frame=frame))
         self.notices.go()
 

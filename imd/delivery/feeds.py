@@ -2,13 +2,14 @@
 
 The courier offers what was committed, admission opens feeds, a bus gives hints. A hole that is not
 filled within :data:`PATIENCE` is read from the database, many sessions in one query, so that a
-lost call or hint never stalls a stream (page 4.3). A sweep asks whether the sessions went on, and
-whether who is inside is still a member. It knows nothing of outer sockets.
+lost call or hint never stalls a stream (page 4.3). What was committed after members had changed is
+read at once, with who is a member in the same snapshot. A sweep asks whether the sessions went on,
+and whether who is inside is still a member. It knows nothing of outer sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -56,6 +57,14 @@ class Seats:
 
     def of(self, pair: tuple[str, str]) -> tuple[Feed, list[Link]]:
         return self._feeds[pair[0]], self._links[pair]
+
+    def vouch(self, rosters: Mapping[str, int]) -> None:
+        """Whoever was not ended since is a member at these rosters of the same read."""
+        links: dict[str, list[Link]] = {}
+        for (session_id, _), some in self._links.items():
+            links.setdefault(session_id, []).extend(some)
+        for session_id, roster in rosters.items():
+            self._feeds[session_id].vouch(links.get(session_id, []), roster)
 
 
 class Feeds:
@@ -154,10 +163,16 @@ class Feeds:
                     self.mend(feed)  # patiently: it may be on its way to here
         return went_on, self.expelled - before
 
-    def mend(self, feed: Feed, patience: float = PATIENCE) -> None:
-        """Have the feed's holes read, unless they fill by themselves before."""
+    def mend(self, feed: Feed, patience: float | None = None) -> None:
+        """Have the feed's holes read, unless they fill by themselves before.
+
+        Without a ``patience`` in seconds that is PATIENCE, and none where something waits for a
+        look at who is a member.
+        """
         if feed.wanted() is None:
             return
+        if patience is None:
+            patience = 0.0 if feed.doubtful else PATIENCE
         due = self._reactor.seconds() + patience
         if due < self._due.get(feed.session_id, due + 1):
             self._due[feed.session_id] = due
@@ -203,15 +218,16 @@ class Feeds:
         ranges = [(feed.session_id, after) for feed, after in wanted.items()]
         seats = Seats(list(wanted))
         try:
-            entries, strangers = await self._db.read(_ranges, ranges, seats.pairs)
+            entries, strangers, rosters = await self._db.read(_ranges, ranges, seats.pairs)
         except CancelledError:
             raise
         except Exception:
             log_failed_read(
                 self.log, "missing messages not read; sessions: {sessions}", sessions=len(wanted)
             )
-            entries, strangers = None, []
+            entries, strangers, rosters = None, [], {}
         self.keep(seats, strangers)
+        seats.vouch(rosters)
         found: dict[str, list[Committed]] = {feed.session_id: [] for feed in wanted}
         for entry in entries or ():
             found[entry.message.session_id].append(entry)
@@ -220,7 +236,9 @@ class Feeds:
             if entries is not None:
                 feed.fill(some, believed[feed] if len(some) < MOST else None)
             if self._feeds.get(feed.session_id) is feed:
-                went_on = feed.wanted() != after
+                # Who came in meanwhile may have been looked at sooner than the others.
+                behind = feed.roster < rosters.get(feed.session_id, 0)
+                went_on = feed.wanted() != after or behind
                 self.mend(feed, 0 if went_on and entries is not None else RETRY)
 
     def _done(self, _: object) -> None:
@@ -235,9 +253,13 @@ class Feeds:
 
 def _ranges(
     tx: Transaction, wanted: Sequence[tuple[str, int]], pairs: Pairs
-) -> tuple[list[Committed] | None, Pairs]:
+) -> tuple[list[Committed] | None, Pairs, dict[str, int]]:
     """In one snapshot, so that nobody gets what was said after it was shut out (I8)."""
-    return tx.messages.ranges(wanted, MOST), tx.participants.strangers(pairs)
+    entries = tx.messages.ranges(wanted, MOST)
+    rosters = {entry.message.session_id: entry.roster for entry in entries}
+    silent = [session_id for session_id, _ in wanted if session_id not in rosters]
+    rosters |= tx.sessions.rosters(silent)
+    return entries, tx.participants.strangers(pairs), rosters
 
 
 def _news(

@@ -48,6 +48,10 @@ FORGOTTEN = 3_600_000
 HASTE = 250
 
 
+#: what is told together with the roster at which it was read
+_COMMITTED = (Updated, SessionChanged, TopicChanged, Read)
+
+
 class Facts(NamedTuple):
     """What the database says about the hints of one round."""
 
@@ -56,6 +60,7 @@ class Facts(NamedTuple):
     topics: list[Any]
     read_seqs: dict[tuple[str, str], int]
     strangers: Pairs
+    rosters: dict[str, int]
 
 
 class Hearing:
@@ -151,20 +156,20 @@ class Hearing:
             self._show(some, facts)
 
     def _show(self, hints: Iterable[AnyHint], facts: Facts) -> None:
-        courier = self._courier
+        courier, rosters = self._courier, facts.rosters
         for message in facts.messages:
-            courier.show_update(message)
+            courier.show_update(message, rosters[message.session_id])
         for session in facts.sessions:
-            courier.show_session(session)
+            courier.show_session(session, rosters[session.id])
         for topic in facts.topics:
-            courier.show_topic(topic)
+            courier.show_topic(topic, rosters[topic.session_id])
         for hint in hints:
             if isinstance(hint, Read | Typing):
                 pair = hint.session, hint.user
                 if pair not in facts.read_seqs:
                     continue
                 if isinstance(hint, Read):
-                    courier.show_read(*pair, facts.read_seqs[pair])
+                    courier.show_read(*pair, facts.read_seqs[pair], rosters[hint.session])
                 else:
                     courier.show_typing(*pair, None, TYPING_PAUSE - HASTE)
 
@@ -199,4 +204,5 @@ def _facts(tx: Transaction, hints: Sequence[AnyHint], pairs: Pairs) -> Facts:
         [found for found in topics if found is not None],
         {(session, user): seq for session, user, seq in tx.participants.read_seqs(members)},
         tx.participants.strangers(pairs),
+        tx.sessions.rosters({hint.session for hint in hints if isinstance(hint, _COMMITTED)}),
     )

@@ -53,7 +53,10 @@ class Mark(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """Where a member's marks stand now; ``moved`` tells whether the read mark rose."""
+    """Where a member's marks stand now; ``moved`` tells whether the read mark rose.
+
+    ``roster`` is the session's (:class:`imd.domain.session.Head`) when they were moved.
+    """
 
     session_id: str
     user_id: str
@@ -61,6 +64,7 @@ class Marked(NamedTuple):
     delivered_seq: int
     unread: int
     moved: bool
+    roster: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class Head(NamedTuple):
     """The end of a session's log: what the next message and the next mark start from.
 
     ``counted`` is how many counted messages the session ever had; ``first_message_id`` is the id
-    that its first message must take (type 4), None once used or where there is none.
+    that its first message must take (type 4), None once used or where there is none; ``roster``
+    is how often it has changed who is a member.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Head(NamedTuple):
     last_message_time: int | None
     current_topic_id: str | None
     first_message_id: str | None
+    roster: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ class Comings(Admission):
         super().admit(link)
         self._look(link.user_id)
 
-    def settle(self, link: Link, after: int) -> None:
-        super().settle(link, after)
+    def settle(self, link: Link, after: int, roster: int) -> None:
+        super().settle(link, after, roster)
         self._look(link.user_id)
 
     def leave(self, link: Link) -> None:

@@ -51,19 +51,19 @@ class WakingCourier(Courier):
         if self.wake is not None:
             self.wake(entries)
 
-    def updated(self, message: Message) -> None:
+    def updated(self, message: Message, roster: int) -> None:
         """A message was changed or recalled."""
-        super().updated(message)
+        super().updated(message, roster)
         self._wake_heralds()
 
-    def session_changed(self, session: Session) -> None:
+    def session_changed(self, session: Session, roster: int) -> None:
         """A session's name, members or status changed."""
-        super().session_changed(session)
+        super().session_changed(session, roster)
         self._wake_heralds()
 
-    def topic_changed(self, topic: Topic) -> None:
+    def topic_changed(self, topic: Topic, roster: int) -> None:
         """A topic was started, answered or ended."""
-        super().topic_changed(topic)
+        super().topic_changed(topic, roster)
         self._wake_heralds()
 
     def _wake_heralds(self) -> None:

@@ -202,6 +202,7 @@ class _Batch:
                 after.delivered_seq,
                 unread(found.counted, after.read_counted),
                 after.read_seq > before.read_seq,
+                found.roster,
             )
         if latest:
             _move(connection, latest, self._now)
@@ -252,13 +253,14 @@ class _Standing(NamedTuple):
     counted: int
     marks: _Marks | None
     goal: _Goal
+    roster: int
 
 
 #: the goal is the message that is to be marked, the newest where none is named or none so late
 _STANDING = (
     "SELECT v.column1, {held}, s.counted,"
     " p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
-    " m.seq, m.counted, m.timestamp FROM {{rows}} JOIN sessions s ON s.id = v.column2"
+    " m.seq, m.counted, m.timestamp, s.roster FROM {{rows}} JOIN sessions s ON s.id = v.column2"
     " LEFT JOIN participants p ON p.session_id = s.id AND p.participant_id = v.column3"
     " LEFT JOIN messages m ON m.session_id = s.id AND m.seq ="
     " CASE WHEN v.column4 < s.last_seq THEN v.column4 ELSE s.last_seq END"
@@ -294,7 +296,7 @@ def _standing(connection: Connection, wanted: Sequence[Mark]) -> list[_Standing 
     for row in connection.rows_of(bulk, asked):
         marks = _Marks(*row[3:7]) if row[3] is not None else None
         reached = _Goal(*row[7:10]) if row[7] is not None else _Goal(0, 0, 0)
-        found[row[0]] = _Standing(row[2], marks, reached) if row[1] else BUSY
+        found[row[0]] = _Standing(row[2], marks, reached, row[10]) if row[1] else BUSY
     return found
 
 

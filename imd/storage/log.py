@@ -184,11 +184,11 @@ class Log:
     def by_ids(self, ids: Sequence[str]) -> dict[str, Committed]:
         """Messages that an earlier attempt with an unknown outcome may have stored."""
         sql = (
-            f"SELECT {rows.MESSAGE}, s.type, m.counted FROM messages m"
+            f"SELECT {rows.MESSAGE}, s.type, m.counted, s.roster FROM messages m"
             f" JOIN sessions s ON s.id = m.session_id WHERE m.id IN {marks(len(ids))}"
         )
         found = self._db.rows(sql, ids)
-        return {row[0]: Committed(rows.message(row), row[-2], row[-1]) for row in found}
+        return {row[0]: Committed(rows.message(row), *row[rows.MESSAGE_WIDTH :]) for row in found}
 
     def store(
         self, heads: Mapping[str, Head], entries: Sequence[Entry], now: int
@@ -204,7 +204,9 @@ class Log:
             message, counted = end.add(entry, now)
             if _is_answer(message, entry):
                 answering.setdefault(str(message.topic_id), len(stored))
-            stored.append(Committed(message, end.head.type, counted, None, entry.origin))
+            known = entry.facts.head
+            roster = known.roster if known is not None else end.head.roster
+            stored.append(Committed(message, end.head.type, counted, roster, None, entry.origin))
             new_rows.append(_row(message, end.channel, entry.draft, counted))
         if entries:
             self._db.later_of(_INSERT, new_rows)

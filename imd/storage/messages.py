@@ -23,7 +23,7 @@ _UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYP
 _RANGES = Bulk(
     "messages_ranges",
     ("text", "bigint", "bigint"),
-    f"SELECT {rows.MESSAGE}, s.type, m.counted, {rows.TOPIC} FROM {{rows}}"
+    f"SELECT {rows.MESSAGE}, s.type, m.counted, s.roster, {rows.TOPIC} FROM {{rows}}"
     " JOIN messages m ON m.session_id = v.column1"
     " AND m.seq > v.column2 AND m.seq <= v.column3"
     " JOIN sessions s ON s.id = m.session_id"
@@ -35,8 +35,9 @@ _RANGES = Bulk(
 def _committed(row: Row) -> Committed:
     """A row of _RANGES."""
     width = rows.MESSAGE_WIDTH
-    answered = rows.topic(row[width + 2 :]) if row[width + 2] is not None else None
-    return Committed(rows.message(row), row[width], row[width + 1], answered)
+    type_, counted, roster = row[width : width + 3]
+    answered = rows.topic(row[width + 3 :]) if row[width + 3] is not None else None
+    return Committed(rows.message(row), type_, counted, roster, answered)
 
 
 class Messages:
@@ -78,8 +79,8 @@ class Messages:
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
         """The ``most`` messages after the given seq of each session, oldest first.
 
-        With each the topic that it answered, as that is now. Seqs are dense, so a range of them
-        is a number of messages.
+        With each the topic that it answered, and its session's roster, as these are now. Seqs are
+        dense, so a range of them is a number of messages.
         """
         asked = [(session_id, seq, seq + most) for session_id, seq in wanted]
         return [_committed(row) for row in self._db.rows_of(_RANGES, asked)] if asked else []

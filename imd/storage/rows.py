@@ -28,7 +28,7 @@ OWN = "p.role, p.sticky, p.last_fetch_time, p.read_seq, p.read_counted, s.counte
 HEAD = (
     "s.id, s.name, s.type, s.business_type, s.status, s.create_time, s.last_seq, s.counted,"
     " s.last_timestamp, s.last_message_seq, s.last_message_time, s.current_topic_id,"
-    " s.first_message_id"
+    " s.first_message_id, s.roster"
 )
 MEMBERSHIP = (
     "p.session_id, p.participant_id, p.role, p.sticky, p.read_seq, p.delivered_seq,"

@@ -63,15 +63,22 @@ class Sessions:
         found = self._db.row(sql, (session_id,))
         return rows.session(found) if found else None
 
-    def own(self, session_id: str, user_id: str) -> OwnSession | None:
-        """None when there is no such session or the user is no member."""
+    def own(self, session_id: str, user_id: str) -> tuple[OwnSession, int] | None:
+        """With its roster; None when there is no such session or the user is no member."""
         sql = (
-            f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN} FROM sessions s"
+            f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN}, s.roster FROM sessions s"
             f" JOIN participants p ON p.session_id = s.id AND p.participant_id = %s{_LAST_JOIN}"
             " WHERE s.id = %s"
         )
         found = self._db.row(sql, (user_id, session_id))
-        return rows.own_session(found) if found else None
+        return (rows.own_session(found), found[-1]) if found else None
+
+    def rosters(self, session_ids: Collection[str]) -> dict[str, int]:
+        """How often it has changed who is a member, for each of these sessions."""
+        if not session_ids:
+            return {}
+        sql = f"SELECT s.id, s.roster FROM sessions s WHERE s.id IN {marks(len(session_ids))}"
+        return {row[0]: row[1] for row in self._db.rows(sql, tuple(session_ids))}
 
     def page(
         self,

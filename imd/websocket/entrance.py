@@ -75,12 +75,12 @@ async def _let_in(link: Link, call: Call, params: LoginParams) -> None:
     room.admission.admit(link)
     if link.client.inside:
         session_id = cast(str, params.session_id)
-        answer, last_seq = await _join(link, session_id, params.after_seq, params.epoch)
+        answer, joined = await _join(link, session_id, params.after_seq, params.epoch)
         if link.state is State.LOGGING_IN:
             link.session_id = session_id
             link.fire(Event.ADMITTED_INSIDE)
             link.answer(call, answer)
-            room.admission.settle(link, last_seq)
+            room.admission.settle(link, joined.last_seq, joined.roster)
         return
     link.hold()
     total = await live.unread_total(room.house, caller, user_id)
@@ -128,8 +128,8 @@ def _close_for(error: ImError) -> Close:
 
 async def _join(
     link: Link, session_id: str, after_seq: int | None, epoch: object
-) -> tuple[bytes, int]:
-    """The result for entering a session, and the seq after which live goes on.
+) -> tuple[bytes, live.Joined]:
+    """The result for entering a session, and what it shows.
 
     The link is expected there before the snapshot is read, so that nothing falls in between.
     """
@@ -143,7 +143,7 @@ async def _join(
         admission.forsake(link)
         raise
     link.room.entered(after_seq, joined.recovered)
-    return _login_result(link, joined, total), joined.last_seq
+    return _login_result(link, joined, total), joined
 
 
 def _login_result(link: Link, joined: live.Joined | None, total: int) -> bytes:
@@ -169,7 +169,7 @@ async def enter(link: Link, params: EnterParams, call: Call) -> None:
         raise Forbidden("A socket outside any session does not move between sessions.")
     link.fire(Event.ENTERING)
     try:
-        answer, last_seq = await _join(link, params.session_id, params.after_seq, params.epoch)
+        answer, joined = await _join(link, params.session_id, params.after_seq, params.epoch)
     except BaseException:
         link.fire(Event.STAYED)
         raise
@@ -179,4 +179,4 @@ async def enter(link: Link, params: EnterParams, call: Call) -> None:
     link.room.admission.depart(link)
     link.session_id = params.session_id
     link.answer(call, answer)
-    link.room.admission.settle(link, last_seq)
+    link.room.admission.settle(link, joined.last_seq, joined.roster)

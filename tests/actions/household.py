@@ -54,13 +54,13 @@ class Courier:
     def typing(self, session_id: str, user_id: str, origin: object) -> None:
         self.told.append(("typing", (session_id, user_id)))
 
-    def updated(self, message: Any) -> None:
+    def updated(self, message: Any, roster: int) -> None:
         self.told.append(("updated", message))
 
-    def session_changed(self, session: Any) -> None:
+    def session_changed(self, session: Any, roster: int) -> None:
         self.told.append(("session_changed", session))
 
-    def topic_changed(self, topic: Any) -> None:
+    def topic_changed(self, topic: Any, roster: int) -> None:
         self.told.append(("topic_changed", topic))
 
     def marked(self, marked: Any) -> None:

@@ -306,7 +306,7 @@ class Random:
                 seen = own[chat.id, user]
                 assert (seen is None) is (place is None)
                 if place is not None:
-                    assert (seen.unread, seen.sticky) == (chat.unread(user), place.sticky)
+                    assert (seen[0].unread, seen[0].sticky) == (chat.unread(user), place.sticky)
         for user in USERS:
             assert sum(unread[user].values()) == self.model.badge(user)
 

@@ -88,7 +88,7 @@ async def store(town: Town, model: Model) -> None:
         live = {t.session_id: t.id for t in model.topics.values() if t.status == 0}
         for session, members in model.members.items():
             head = Head(session, session, model.types[session], 2, 0, 1, 0, 0, NOW, None, None,
-                        None, None)  # fmt: skip
+                        None, None, 0)  # fmt: skip
             transaction.sessions.insert(head)
             seats = [Seat(UserId(u), "doctor" if u[0] == "D" else "patient") for u in members]
             transaction.participants.add(head, seats, 1)

@@ -49,7 +49,7 @@ def message(url: str) -> str:
 
     def work(tx: Transaction) -> str:
         tx.users.put("P1", {"kind": "patient", "openid": "o-P1"}, NOW)
-        head = Head("s1", "n", 1, 2, 0, NOW, 0, 0, NOW, None, None, None, None)
+        head = Head("s1", "n", 1, 2, 0, NOW, 0, 0, NOW, None, None, None, None, 0)
         tx.sessions.insert(head)
         tx.participants.add(head, [Seat(UserId("P1"), "0"), Seat(UserId("D1"), "0")], NOW)
         draft = Draft("0" * 31 + "1", "s1", "D1", 1, "secret words")

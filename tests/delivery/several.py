@@ -63,7 +63,9 @@ class Process:
         link = FakeLink(user_id, **more)
         self.admission.admit(link)
         self.admission.expect(link, session_id)
-        self.admission.settle(link, len(self.town.world.logs[session_id]))
+        self.admission.settle(
+            link, len(self.town.world.logs[session_id]), self.town.world.rosters[session_id]
+        )
         return link
 
     def outer(self, user_id: str, **more: Any) -> FakeLink:

@@ -52,7 +52,9 @@ class Post:
         link = FakeLink(user_id, **more)
         self.admission.admit(link)
         self.admission.expect(link, session_id)
-        self.admission.settle(link, len(self.world.logs[session_id]))
+        self.admission.settle(
+            link, len(self.world.logs[session_id]), self.world.rosters[session_id]
+        )
         return link
 
     def outer(self, user_id: str, **more: Any) -> FakeLink:
@@ -109,7 +111,7 @@ def test_a_notice_for_each_counted_message_to_the_others_outer_sockets(post: Pos
 def test_without_outer_sockets_nothing_is_asked(post: Post) -> None:
     post.inside()
     post.send()
-    post.courier.session_changed(post.world.sessions.session(S))
+    post.courier.session_changed(post.world.sessions.session(S), 0)
     assert post.db.reads == 0
 
 
@@ -150,7 +152,7 @@ def test_badges_come_at_most_once_a_second_and_the_last_one_always(post: Post) -
     post.after(PAUSE)
     assert [b["badge_no"] for b in link.told("badge")] == [1, 10]
     post.world.members[S]["p"].read_seq = 5
-    post.courier.marked(Marked(S, "p", 5, 5, 0, True))
+    post.courier.marked(Marked(S, "p", 5, 5, 0, True, 0))
     post.after(PAUSE)
     assert [b["badge_no"] for b in link.told("badge")] == [1, 10, 5]
     assert sender.told("badge") == []
@@ -197,8 +199,8 @@ def test_a_token_limited_to_sessions_learns_of_no_other(post: Post) -> None:
 def test_session_and_topic_reach_inside_and_outer_members(post: Post) -> None:
     links = [post.inside("p"), post.outer("p"), post.outer("d")]
     others = [post.outer("x"), post.inside("p", T)]
-    post.courier.session_changed(post.world.sessions.session(S))
-    post.courier.topic_changed(topic())
+    post.courier.session_changed(post.world.sessions.session(S), 0)
+    post.courier.topic_changed(topic(), 0)
     for link in links:
         assert [m for m, _ in link.told()] == ["session", "topic"]
     assert all(link.told() == [] for link in others)
@@ -207,16 +209,16 @@ def test_session_and_topic_reach_inside_and_outer_members(post: Post) -> None:
 def test_an_answered_topic_follows_its_message(post: Post) -> None:
     inside, outer = post.inside("p"), post.outer("p")
     made = post.world.store(S)
-    post.courier.committed([Committed(made, 9, 1, answered=topic())])
+    post.courier.committed([Committed(made, 9, 1, 0, answered=topic())])
     assert [m for m, _ in inside.told()] == ["message", "topic"]
     assert [m for m, _ in outer.told()] == ["notice", "topic"]
 
 
 def test_update_and_read_reach_inside_sockets_only(post: Post) -> None:
     inside, outer = post.inside("d"), post.outer("d")
-    post.courier.updated(post.world.store(S))
-    post.courier.marked(Marked(S, "p", 3, 3, 0, True))
-    post.courier.marked(Marked(S, "p", 3, 4, 0, False))
+    post.courier.updated(post.world.store(S), 0)
+    post.courier.marked(Marked(S, "p", 3, 3, 0, True, 0))
+    post.courier.marked(Marked(S, "p", 3, 4, 0, False, 0))
     assert [m for m, _ in inside.told()] == ["update", "read"]
     assert inside.told("read") == [{"session_id": S, "user_id": "p", "read_seq": 3}]
     assert outer.told() == []
@@ -241,7 +243,7 @@ def test_an_expelled_member_is_closed_and_hears_nothing_more(post: Post) -> None
     post.admission.expect(joining, S)
     post.courier.expelled(S, {"p"})
     post.send()
-    post.admission.settle(joining, 0)
+    post.admission.settle(joining, 0, 0)
     assert (gone.closed, joining.closed) == (Close.NOT_A_MEMBER, Close.NOT_A_MEMBER)
     assert gone.told() == joining.told() == []
     assert (elsewhere.closed, stays.closed) == (None, None)
@@ -265,7 +267,7 @@ def test_moving_to_another_session(post: Post) -> None:
     post.send(T)
     post.admission.depart(link)
     post.send(S)
-    post.admission.settle(link, 0)
+    post.admission.settle(link, 0, 0)
     assert [(m["session_id"], m["seq"]) for m in link.told("message")] == [(S, 1), (T, 1)]
 
 
@@ -283,7 +285,7 @@ def test_entering_the_same_session_again(post: Post) -> None:
     post.admission.expect(link, S)
     post.send()
     post.admission.depart(link)
-    post.admission.settle(link, 1)
+    post.admission.settle(link, 1, 0)
     post.send()
     assert link.seqs == [1, 2]
 

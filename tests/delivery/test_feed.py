@@ -36,15 +36,15 @@ class Stage:
     def join(self, link: FakeLink | None = None) -> FakeLink:
         link = link or FakeLink()
         self.expect(link)
-        self.settle(link, len(self.world.logs[S]))
+        self.settle(link, len(self.world.logs[S]), self.world.rosters[S])
         return link
 
     def expect(self, link: FakeLink) -> None:
         self.feeds.open(S).expect(link)
 
-    def settle(self, link: FakeLink, after: int) -> None:
+    def settle(self, link: FakeLink, after: int, roster: int = 0) -> None:
         feed = self.feeds.open(S)
-        feed.settle(link, after)
+        feed.settle(link, after, roster)
         self.feeds.mend(feed)
 
 
@@ -234,7 +234,7 @@ def test_other_notifications_reach_a_joining_link_after_its_messages() -> None:
     stage.expect(link)
     stage.store()
     stage.tell(1)
-    stage.feeds.open(S).tell(b"\x81\x1d" + b'{"method":"x","params":{}}   ')
+    stage.feeds.open(S).tell(b"\x81\x1d" + b'{"method":"x","params":{}}   ', 0)
     stage.settle(link, 0)
     assert [method for method, _ in link.told()] == ["message", "x"]
 

@@ -52,8 +52,8 @@ def test_whoever_has_nobody_to_tell_asks_nothing(town: Town) -> None:
     town.there.inside("p", T)
     reads = town.there.db.reads
     town.here.send(S)
-    town.here.courier.session_changed(town.world.sessions.session(S))
-    town.here.courier.marked(Marked(S, "p", 1, 1, 0, True))
+    town.here.courier.session_changed(town.world.sessions.session(S), 0)
+    town.here.courier.marked(Marked(S, "p", 1, 1, 0, True, 0))
     town.at_once()
     assert town.there.db.reads == reads
 
@@ -97,10 +97,10 @@ def test_everything_else_reaches_the_other_process(town: Town) -> None:
     town.at_once()
     town.world.members[S]["p"].read_seq = 1
     courier = town.here.courier
-    courier.updated(made)
-    courier.session_changed(town.world.sessions.session(S))
-    courier.topic_changed(topic())
-    courier.marked(Marked(S, "p", 1, 1, 0, True))
+    courier.updated(made, 0)
+    courier.session_changed(town.world.sessions.session(S), 0)
+    courier.topic_changed(topic(), 0)
+    courier.marked(Marked(S, "p", 1, 1, 0, True, 0))
     town.at_once()
     assert sorted(method for method, _ in inside.told()) == [
         "message", "read", "session", "topic", "update"
@@ -114,7 +114,7 @@ def test_everything_else_reaches_the_other_process(town: Town) -> None:
 def test_hints_wait_for_an_absent_database(town: Town) -> None:
     inside = town.there.inside("d")
     town.there.db.away = True
-    town.here.courier.session_changed(town.world.sessions.session(S))
+    town.here.courier.session_changed(town.world.sessions.session(S), 0)
     town.at_once()
     town.there.db.away = False
     town.after(RETRY + 0.1)
@@ -134,7 +134,7 @@ def test_notices_and_badges_come_from_other_processes(town: Town) -> None:
     town.after(PAUSE + 0.1)
     assert [b["badge_no"] for b in link.told("badge")][-1] == 2
     town.world.members[S]["p"].read_seq = 2
-    town.here.courier.marked(Marked(S, "p", 2, 2, 0, True))
+    town.here.courier.marked(Marked(S, "p", 2, 2, 0, True, 0))
     town.after(PAUSE + 0.1)
     assert [b["badge_no"] for b in link.told("badge")][-1] == 1
 
@@ -180,7 +180,7 @@ def test_typing_is_relayed_across_at_most_every_three_seconds(town: Town) -> Non
 
 def test_a_removed_members_link_is_closed_there_at_once(town: Town) -> None:
     gone, stays = town.there.inside("p"), town.there.inside("d")
-    del town.world.members[S]["p"]
+    town.world.unseat(S, "p")
     town.here.courier.expelled(S, {"p"})
     town.at_once()
     assert (gone.closed, stays.closed) == (Close.NOT_A_MEMBER, None)
@@ -192,7 +192,7 @@ def test_a_removed_members_link_is_closed_there_at_once(town: Town) -> None:
 def test_without_the_bus_a_removed_members_link_is_closed_by_the_sweep(town: Town) -> None:
     gone, stays = town.there.inside("p"), town.there.inside("d")
     town.lose()
-    del town.world.members[S]["p"]
+    town.world.unseat(S, "p")
     town.here.courier.expelled(S, {"p"})
     town.after(EVERY + 0.2)
     assert (gone.closed, stays.closed) == (Close.NOT_A_MEMBER, None)
@@ -200,7 +200,7 @@ def test_without_the_bus_a_removed_members_link_is_closed_by_the_sweep(town: Tow
 
 def test_what_is_read_is_joined_to_current_membership(town: Town) -> None:
     gone = town.there.inside("p")
-    del town.world.members[S]["p"]
+    town.world.unseat(S, "p")
     town.here.send()
     town.at_once()
     assert gone.closed is Close.NOT_A_MEMBER and gone.seqs == []
@@ -218,7 +218,7 @@ def test_who_joined_after_the_look_began_is_not_judged_by_it(town: Town) -> None
     town.there.db.patient = True
     town.after(EVERY)
     late = town.there.inside("p")
-    del town.world.members[S]["p"]
+    town.world.unseat(S, "p")
     town.there.db.go()
     assert (gone.closed, late.closed) == (Close.NOT_A_MEMBER, None)
 
@@ -341,7 +341,7 @@ def test_after_stop_no_timer_is_left(town: Town) -> None:
     town.there.inside("p")
     town.there.db.patient = True
     town.here.send()
-    town.here.courier.session_changed(town.world.sessions.session(S))
+    town.here.courier.session_changed(town.world.sessions.session(S), 0)
     town.after(EVERY)
     for process in (town.here, town.there):
         process.sweep.stop()

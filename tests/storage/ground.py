@@ -95,7 +95,8 @@ class Ground:
     async def session(self, id_: str, *members: str, type_: int = 1, adhoc: bool = False) -> None:
         """A session of ``"userId:role"`` members, made as the actions make one."""
         now = self.clock.now()
-        head = Head(id_, id_, type_, 1, 0, now, 0, 0, now, None, None, None, id_ if adhoc else None)
+        first = id_ if adhoc else None
+        head = Head(id_, id_, type_, 1, 0, now, 0, 0, now, None, None, None, first, 0)
         seats = [Seat(UserId(m.partition(":")[0]), m.partition(":")[2] or "0") for m in members]
 
         def work(transaction: Transaction) -> None:

@@ -248,7 +248,7 @@ async def test_marks_only_rise_and_never_pass_the_newest(ground: Ground) -> None
         (2**62, False, (5, 5, 0, False)),
     ]
     for seq, read, expected in steps:
-        assert (await ground.mark("s", "A", seq, read))[2:] == expected
+        assert (await ground.mark("s", "A", seq, read))[2:6] == expected
     assert (await ground.recount("s"))["A"] == (0, 0)
     stamps = [m.timestamp for m in await ground.log("s")]
     fetched = await ground.rows(

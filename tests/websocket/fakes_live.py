@@ -6,6 +6,7 @@ Tests of the socket and of delivery stand on it; they use the real actions.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -62,6 +63,9 @@ class World:
         self.members: dict[str, dict[str, Member]] = {}
         #: the topic that a message answered, by session and seq
         self.answered: dict[tuple[str, int], Topic] = {}
+        #: how often a session's members changed, and how often they had when a message was stored
+        self.rosters: Counter[str] = Counter()
+        self.stored_at: dict[tuple[str, int], int] = {}
         self.sessions, self.participants = Sessions(self), Participants(self)
         self.messages, self.topics = Messages(self), Topics()
 
@@ -70,11 +74,20 @@ class World:
         self.members[session_id] = {name: Member() for name in members}
         return session_id
 
+    def seat(self, session_id: str, user_id: str) -> None:
+        self.members[session_id][user_id] = Member()
+        self.rosters[session_id] += 1
+
+    def unseat(self, session_id: str, user_id: str) -> None:
+        del self.members[session_id][user_id]
+        self.rosters[session_id] += 1
+
     def store(self, session_id: str, sender: str = "d", **changes: Any) -> Message:
         """Append a message as a commit would, telling nobody."""
         log = self.logs[session_id]
         made = message(session_id, len(log) + 1, sender, **changes)
         log.append(made)
+        self.stored_at[session_id, made.seq] = self.rosters[session_id]
         if sender in self.members[session_id]:
             self.members[session_id][sender].read_seq = made.seq
         return made
@@ -83,7 +96,8 @@ class World:
         return sum(counts(m.type) for m in self.logs[session_id] if m.seq <= upto)
 
     def committed(self, made: Message, origin: object = None) -> Committed:
-        return Committed(made, 9, self.counted(made.session_id, made.seq), origin=origin)
+        place = made.session_id, made.seq
+        return Committed(made, 9, self.counted(*place), self.stored_at[place], origin=origin)
 
 
 class Sessions:
@@ -95,21 +109,26 @@ class Sessions:
         if log is None:
             return None
         last = len(log)
-        return Head(session_id, "名", 9, 2, 0, NOW, last, last, NOW, last, NOW, None, None)
+        roster = self.world.rosters[session_id]
+        return Head(session_id, "名", 9, 2, 0, NOW, last, last, NOW, last, NOW, None, None, roster)
 
     def session(self, session_id: str) -> Session:
         log = self.world.logs[session_id]
         last = LastMessage.of(log[-1]) if log else None
         return Session(session_id, "名", 9, 2, 0, NOW, len(log), None, last, None)
 
-    def own(self, session_id: str, user_id: str) -> OwnSession | None:
+    def rosters(self, session_ids: Collection[str]) -> dict[str, int]:
+        logs, rosters = self.world.logs, self.world.rosters
+        return {name: rosters[name] for name in session_ids if name in logs}
+
+    def own(self, session_id: str, user_id: str) -> tuple[OwnSession, int] | None:
         seat = self.world.members.get(session_id, {}).get(user_id)
         if seat is None:
             return None
         shared = self.session(session_id)
         fields = {name: getattr(shared, name) for name in Session.__slots__}
         number = self.unread(user_id).get(session_id, 0)
-        return OwnSession(
+        own = OwnSession(
             **fields,
             role=seat.role,
             sticky=False,
@@ -117,6 +136,7 @@ class Sessions:
             last_fetch_time=NOW,
             read_seq=seat.read_seq,
         )
+        return own, self.world.rosters[session_id]
 
     def unread(self, user_id: str, only: Collection[str] | None = None) -> dict[str, int]:
         world, found = self.world, {}
@@ -145,7 +165,7 @@ class Sessions:
 
     def page(self, query: SessionQuery, after: Any, limit: int, sticky_first: bool) -> list[Any]:
         own = [self.own(name, query.user_id) for name in self.world.logs]
-        return [(one, (0, NOW, one.id)) for one in own if one is not None][:limit]
+        return [(one[0], (0, NOW, one[0].id)) for one in own if one is not None][:limit]
 
 
 class Participants:
@@ -196,7 +216,10 @@ class Messages:
     def ranges(self, wanted: Sequence[tuple[str, int]], most: int) -> list[Committed]:
         world = self.world
         return [
-            world.committed(one)._replace(answered=world.answered.get((session_id, one.seq)))
+            world.committed(one)._replace(
+                answered=world.answered.get((session_id, one.seq)),
+                roster=world.rosters[session_id],
+            )
             for session_id, after in wanted
             for one in world.logs[session_id][after : after + most]
         ]
@@ -307,7 +330,10 @@ class FakeWriter:
         )
         moved = seat.read_seq > before
         read, delivered = seat.read_seq, seat.delivered_seq
-        return succeed(Marked(mark.session_id, mark.user_id, read, delivered, number, moved))
+        roster = self.world.rosters[mark.session_id]
+        return succeed(
+            Marked(mark.session_id, mark.user_id, read, delivered, number, moved, roster)
+        )
 
 
 class FakeDoorkeeper:

@@ -1,4 +1,4 @@
-"""What keeps the lists of topics true, and what each database needs beside the tables.
+"""What keeps the lists of topics and the rosters true, and what each database needs beside tables.
 
 A part of the step 0001, in a file of its own for its length. The bodies of the triggers are the
 same SQL on both databases. Knows the tables of that step and nothing else.
@@ -54,6 +54,8 @@ _LEAVE = (
     " (create_time, topic_id) IN"
     " (SELECT t.create_time, t.id FROM topics t WHERE t.session_id = OLD.session_id);"
 )
+#: who is a member has changed; an UPDATE that only moves marks is none of these
+_ROSTER = "UPDATE sessions SET roster = roster + 1 WHERE id IN ({sessions});"
 #: what says where a topic stands in the lists; a change of the rest moves nothing
 _PLACE = ("id", "session_id", "create_time")
 _MARKS = ("session_type", "status", "reply")
@@ -79,12 +81,20 @@ SQLITE = (
                 f"UPDATE OF {', '.join(_PLACE)} ON topics WHEN NOT ({_STAYED})",
                 f"{_HIDE} {_SHOW}",
             ),
-            ("participants_join", "INSERT ON participants", _JOIN),
-            ("participants_leave", "DELETE ON participants", _LEAVE),
+            (
+                "participants_join",
+                "INSERT ON participants",
+                f"{_JOIN} {_ROSTER.format(sessions='NEW.session_id')}",
+            ),
+            (
+                "participants_leave",
+                "DELETE ON participants",
+                f"{_LEAVE} {_ROSTER.format(sessions='OLD.session_id')}",
+            ),
             (
                 "participants_move",
                 "UPDATE OF session_id, participant_id ON participants",
-                f"{_LEAVE} {_JOIN}",
+                f"{_LEAVE} {_JOIN} {_ROSTER.format(sessions='OLD.session_id, NEW.session_id')}",
             ),
         )
     ),
@@ -153,6 +163,9 @@ POSTGRES = (
         {_LOCK}
         IF TG_OP <> 'INSERT' THEN {_LEAVE} END IF;
         IF TG_OP <> 'DELETE' THEN {_JOIN} END IF;
+        IF TG_OP = 'UPDATE' THEN
+            {_ROSTER.format(sessions="OLD.session_id, NEW.session_id")}
+        END IF;
         RETURN NULL;
     END
     $$
@@ -162,4 +175,20 @@ POSTGRES = (
     AFTER INSERT OR DELETE OR UPDATE OF session_id, participant_id ON participants
     FOR EACH ROW EXECUTE FUNCTION seat_participant()
     """,
+    # Once for a statement, however many members it brings.
+    f"""
+    CREATE FUNCTION count_roster() RETURNS trigger LANGUAGE plpgsql{_BY_KEY} AS $$
+    BEGIN
+        {_ROSTER.format(sessions="SELECT c.session_id FROM changed c")}
+        RETURN NULL;
+    END
+    $$
+    """,
+    *(
+        f"""
+        CREATE TRIGGER participants_{name} AFTER {event} ON participants
+        REFERENCING {side} TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_roster()
+        """
+        for name, event, side in (("arrive", "INSERT", "NEW"), ("depart", "DELETE", "OLD"))
+    ),
 )

@@ -49,7 +49,8 @@ TABLES = (
     """,
     "CREATE INDEX devices_client ON devices (client_id)",
     # counted: how many counted messages the log ever had; with a member's read_counted it
-    # gives the exact unread count without looking at a message.
+    # gives the exact unread count without looking at a message. roster: how often it changed who
+    # is a member; triggers raise it, so that delivery sees by it whom it must look at again.
     """
     CREATE TABLE sessions (
         id text PRIMARY KEY,
@@ -64,7 +65,8 @@ TABLES = (
         last_message_seq bigint,
         last_message_time bigint,
         current_topic_id text,
-        first_message_id text
+        first_message_id text,
+        roster bigint NOT NULL DEFAULT 0
     )
     """,
     """
