@@ -7,7 +7,8 @@ from typing import NamedTuple
 from imd.actions.access import absent, enter, seated
 from imd.actions.marks import move
 from imd.actions.pages import Bounds, ascending, fetch, fitting
-from imd.actions.ports import House, MessageQuery, Transaction
+from imd.actions.ports import House, Transaction
+from imd.actions.queries import MessageQuery
 from imd.domain.caller import Caller
 from imd.domain.ids import UserId
 from imd.domain.message import Message

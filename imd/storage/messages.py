@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from imd.actions.ports import Committed, MessageQuery
+from imd.actions.ports import Committed
+from imd.actions.queries import MessageQuery
 from imd.domain.events import EventType
 from imd.domain.message import Message
 from imd.domain.message_types import UNCOUNTED_TYPES

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
-from imd.actions.ports import SessionQuery
+from imd.actions.queries import SessionQuery
 from imd.domain.events import EventType
 from imd.domain.session import Head, OwnSession, Session, unread
 from imd.storage import rows
