@@ -20,8 +20,8 @@ from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.announcing import AT_ONCE, repeat
 from imd.service.clock import SystemClock
-from imd.service.console import Watching
 from imd.service.collecting import collect_seldom
+from imd.service.console import Watching
 from imd.service.credentials import (
     POLL_SECONDS,
     PURGE_SECONDS,
