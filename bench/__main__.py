@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import entries, lists, million, report, storm
+from bench import entries, lists, live, million, report, storm
 from bench.servers import POSTGRES
 from tests.e2e.rawsocket import raise_open_files
 from tests.servers import PostgresServer
 
-SECTIONS = ("load", "memory", "storm", "million", "lists")
+SECTIONS = ("load", "memory", "storm", "live", "million", "lists")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -80,6 +80,8 @@ def main() -> None:
             rounds["memory"] = [entries.memory(setting, arguments.connections)]
         if "storm" in wanted:
             rounds["storm"] = storm.measure(setting)
+        if "live" in wanted:
+            rounds |= live.measure(setting)
         if "million" in wanted:
             pages = million.measure(setting)
         if "lists" in wanted:

@@ -58,7 +58,10 @@ class Side:
         return figures
 
 
-def _spec(mode: str, port: int, seconds: float, senders: list[dict[str, Any]], **more: Any) -> Any:
+def spec_of(
+    mode: str, port: int, seconds: float, senders: list[dict[str, Any]], **more: Any
+) -> Any:
+    """What a load generator is told."""
     warm_up = min(1.0, seconds / 4)
     fixed = {"mode": mode, "port": port, "seconds": seconds, "warm_up": warm_up}
     return {**fixed, "senders": senders, **more}
@@ -80,15 +83,15 @@ def sides(setting: Setting, stack: ExitStack) -> list[Side]:
         {"kind": "http", "request": requests.post(f"/sessions/{n}/messages", body, None)}
         for n in names
     ]
-    add("klein", klein, _spec("closed", klein.port, seconds, plain))
+    add("klein", klein, spec_of("closed", klein.port, seconds, plain))
     echo = stack.enter_context(floor("autobahn_echo"))
     said = requests.socket_senders(names)[0]["request"]
     echoed = [{"kind": "socket", "login": None, "request": said} for _ in names]
-    add("echo", echo, _spec("closed", echo.port, seconds, echoed))
+    add("echo", echo, spec_of("closed", echo.port, seconds, echoed))
     url = setting.postgres.create_database()
     naive = stack.enter_context(floor("naive", url, database=database))
     logins = [requests.call("login", "login", session_id=name) for name in names]
-    add("naive", naive, _spec("closed", naive.port, seconds, plain, receivers=logins))
+    add("naive", naive, spec_of("closed", naive.port, seconds, plain, receivers=logins))
     light = [f"s{number}" for number in range(100, 100 + LIGHT_PAIRS)]
     few = [
         {"kind": "http", "request": requests.post(f"/sessions/{n}/messages", body, None)}
@@ -96,7 +99,7 @@ def sides(setting: Setting, stack: ExitStack) -> list[Side]:
     ]
     logins = [requests.call("login", "login", session_id=name) for name in light]
     more = {"rate": LIGHT_RATE, "receivers": logins}
-    add("naive light", naive, _spec("open", naive.port, seconds, few, **more))
+    add("naive light", naive, spec_of("open", naive.port, seconds, few, **more))
 
     server = stack.enter_context(imd(setting.folder / "load", setting.postgres))
     served = Served(server.port, server.pid, database)
@@ -113,15 +116,15 @@ def _add_imd(served: Served, seconds: float, add: Callable[[str, Served, Any], N
     requests.open_pairs(port, [*by_rest, *by_socket, *light, "crowd"])
     receivers = requests.patients(by_rest)
     senders = requests.rest_senders(by_rest)
-    add("imd rest", served, _spec("closed", port, seconds, senders, receivers=receivers))
+    add("imd rest", served, spec_of("closed", port, seconds, senders, receivers=receivers))
     receivers = requests.patients(by_socket)
     senders = requests.socket_senders(by_socket)
-    add("imd socket", served, _spec("closed", port, seconds, senders, receivers=receivers))
+    add("imd socket", served, spec_of("closed", port, seconds, senders, receivers=receivers))
     senders, receivers = requests.rest_senders(light), requests.patients(light)
     add("imd light", served,
-        _spec("open", port, seconds, senders, receivers=receivers, rate=LIGHT_RATE))  # fmt: skip
+        spec_of("open", port, seconds, senders, receivers=receivers, rate=LIGHT_RATE))  # fmt: skip
     senders, receivers = requests.rest_senders(["crowd"]), requests.patients(["crowd"]) * CROWD
-    add("fan-out imd", served, _spec("fan_out", port, seconds, senders, receivers=receivers))
+    add("fan-out imd", served, spec_of("fan_out", port, seconds, senders, receivers=receivers))
 
 
 class Kernel:

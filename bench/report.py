@@ -61,6 +61,9 @@ def rows(found: Mapping[str, Figures], pages: Mapping[str, Figures]) -> list[Row
     compare("light load, delivery p50 / naive", *light, "delivery_ms_p50", "ms", 1.0)
     fan_out = ("fan-out imd", "fan-out kernel")
     compare("1 to 1000, CPU / bare socket.send", *fan_out, "app", "s/1000", 2.0)
+    for kind in ("answered", "waiting"):
+        what = f"REST send, live topic ({kind}) / none"
+        compare(what, kind, "none", "total", "s/1000", 1.15)
     if "memory" in found:
         made.append(Row("an idle logged-in socket", found["memory"]["idle_kib"], "KiB", None, 16))
         for name, what in (("first_mib", "first start"), ("fresh_mib", "later start")):

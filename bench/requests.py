@@ -60,13 +60,14 @@ def open_pairs(port: int, names: list[str]) -> None:
     asyncio.run(every())
 
 
-def rest_senders(names: list[str]) -> list[dict[str, Any]]:
-    """The doctors of these sessions, on REST."""
+def rest_senders(names: list[str], who: str = "D") -> list[dict[str, Any]]:
+    """The doctors (or patients, ``p``) of these sessions, on REST."""
+    role = "doctor" if who == "D" else "patient"
     return [
         {
             "kind": "http",
             "request": post(
-                f"/api/v2/sessions/{name}/messages", send_body(), token(f"D-{name}", "doctor")
+                f"/api/v2/sessions/{name}/messages", send_body(), token(f"{who}-{name}", role)
             ),
         }
         for name in names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from imd.actions.access import absent, enter, seated
@@ -10,6 +11,7 @@ from imd.actions.pages import Bounds, ascending, fetch, fitting
 from imd.actions.ports import House, Transaction
 from imd.actions.queries import MessageQuery
 from imd.domain.caller import Caller
+from imd.domain.errors import ImError
 from imd.domain.ids import UserId
 from imd.domain.message import Message
 from imd.domain.participant import Marked
@@ -24,10 +26,21 @@ MOST_RECOVERED, RECOVERED_BYTES = 200, 512 * 1024
 NEWEST = 20
 
 
+class Entry(NamedTuple):
+    """Who wants into which session; ``epoch`` is of the store that ``after_seq`` was seen in."""
+
+    caller: Caller
+    user_id: UserId
+    session_id: str
+    after_seq: int | None
+    epoch: object
+
+
 class Joined(NamedTuple):
     """A session entered: what is shown at once, and the seq after which live goes on.
 
-    ``roster`` is the session's when the user was found to be a member.
+    ``roster`` is the session's when the user was found to be a member, ``unread_total`` the
+    user's badge.
     """
 
     session: OwnSession
@@ -35,34 +48,47 @@ class Joined(NamedTuple):
     recovered: bool
     last_seq: int
     roster: int
+    unread_total: int
 
 
-async def join(
-    house: House,
-    caller: Caller,
-    user_id: UserId,
-    session_id: str,
-    after_seq: int | None,
-    epoch: object,
-) -> Joined:
-    """Enter a session: exactly what was missed, or the newest messages (page 3.2)."""
-    known = after_seq is not None and epoch == house.db.epoch
+async def join(house: House, entries: Sequence[Entry]) -> list[Joined | ImError]:
+    """Enter sessions: exactly what was missed, or the newest messages (page 3.2).
 
-    def look(transaction: Transaction) -> Joined:
-        session, roster = seated(transaction, caller, session_id, user_id)
-        if known and after_seq is not None and after_seq <= session.last_seq:
-            missed = _missed(transaction, session, after_seq)
-            if missed is not None:
-                return Joined(session, missed, True, session.last_seq, roster)
-        newest = transaction.messages.page(MessageQuery(session_id, limit=NEWEST))
-        shown = fitting(newest, RECOVERED_BYTES)[::-1]
-        return Joined(session, shown, False, session.last_seq, roster)
+    Many at once in one look at the store; each gets its own outcome. Unavailable for all.
+    """
+    store = house.db.epoch
+
+    def look(transaction: Transaction) -> list[Joined | ImError]:
+        found: list[Joined | ImError] = []
+        for entry in entries:
+            try:
+                found.append(_join(transaction, entry, entry.epoch == store))
+            except ImError as refusal:
+                found.append(refusal)
+        return found
 
     return await house.db.read(look)
 
 
+def _join(transaction: Transaction, entry: Entry, known: bool) -> Joined:
+    caller, user_id, after_seq = entry.caller, entry.user_id, entry.after_seq
+    session, roster = seated(transaction, caller, entry.session_id, user_id)
+    total = sum(transaction.sessions.unread(user_id, caller.sid).values())
+    if known and after_seq is not None and after_seq <= session.last_seq:
+        missed = _missed(transaction, session, after_seq)
+        if missed is not None:
+            return Joined(session, missed, True, session.last_seq, roster, total)
+    newest: list[Message] = []
+    if session.last_seq:
+        newest = transaction.messages.page(MessageQuery(session.id, limit=NEWEST))
+    shown = fitting(newest, RECOVERED_BYTES)[::-1]
+    return Joined(session, shown, False, session.last_seq, roster, total)
+
+
 def _missed(transaction: Transaction, session: OwnSession, after_seq: int) -> list[Message] | None:
     """Everything after ``after_seq``; None when that is too much."""
+    if session.last_seq == after_seq:
+        return []
     if session.last_seq - after_seq > MOST_RECOVERED:
         return None
     query = MessageQuery(session.id, above=after_seq, ascending=True, limit=MOST_RECOVERED)

@@ -20,6 +20,7 @@ from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.announcing import AT_ONCE, repeat
 from imd.service.clock import SystemClock
+from imd.service.collecting import collect_seldom
 from imd.service.comings import Comings
 from imd.service.console import Watching
 from imd.service.credentials import (
@@ -104,6 +105,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
 
+    collect_seldom(steps)
     port = await place.open_port(settings, front.site)
     drain = Drain(
         last_call=front.last_call,

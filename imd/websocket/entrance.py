@@ -133,17 +133,16 @@ async def _join(
 
     The link is expected there before the snapshot is read, so that nothing falls in between.
     """
-    house, admission = link.room.house, link.room.admission
-    caller, user_id = link.caller, UserId(link.user_id)
+    admission = link.room.admission
+    entry = live.Entry(link.caller, UserId(link.user_id), session_id, after_seq, epoch)
     admission.expect(link, session_id)
     try:
-        joined = await live.join(house, caller, user_id, session_id, after_seq, epoch)
-        total = await live.unread_total(house, caller, user_id)
+        joined = await link.room.arrivals.join(entry)
     except BaseException:
         admission.forsake(link)
         raise
     link.room.entered(after_seq, joined.recovered)
-    return _login_result(link, joined, total), joined
+    return _login_result(link, joined, joined.unread_total), joined
 
 
 def _login_result(link: Link, joined: live.Joined | None, total: int) -> bytes:

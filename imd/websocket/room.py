@@ -16,11 +16,12 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from imd.actions.ports import House
+from imd.websocket.arrivals import LOOKS, MOST, Arrivals
 from imd.websocket.turns import Turn
 from imd.wire.fields import Request
 
 #: see :attr:`Room.logins`
-LOGINS: Final = 8
+LOGINS: Final = 2 * LOOKS * MOST
 
 #: carries a request out for a link, and answers
 Work = Callable[[Any, Turn], Coroutine[Any, Any, None]]
@@ -114,8 +115,9 @@ class Room:
         self.draining: Callable[[], int] | None = None
         #: called when a link is closed, by whoever counts them
         self.closed: Callable[[Any], None] = _nothing
-        #: logins that may ask the database at once: the others' work must not queue behind a storm
+        #: logins on their way at once: those in a look at the database, and those for the next
         self.logins = DeferredSemaphore(LOGINS)
+        self.arrivals = Arrivals(house)
         #: how often a session was entered, by what became of ``after_seq`` (page 3.2)
         self.recoveries: Counter[str] = Counter()
         #: how many sockets the server has closed, by close code (page 3.4)
