@@ -135,8 +135,8 @@ MUTANTS: Final = (
         (
             Change(
                 _FEED,
-                "        hold.after = after\n        self.known",
-                "        hold.after = max(0, after - 1)\n        self.known",
+                "hold.after, hold.roster = after, roster",
+                "hold.after, hold.roster = max(0, after - 1), roster",
             ),
         ),
         faults=("net-cut",),
@@ -148,15 +148,13 @@ MUTANTS: Final = (
             Change(
                 "imd/websocket/entrance.py",
                 "    admission.expect(link, session_id)\n    try:\n"
-                "        joined = await live.join(house, caller, user_id, session_id,"
-                " after_seq, epoch)\n"
-                "        total = await live.unread_total(house, caller, user_id)\n",
+                "        joined = await link.room.arrivals.join(entry)\n",
                 "    try:\n"
-                "        joined = await live.join(house, caller, user_id, session_id,"
-                " after_seq, epoch)\n"
-                "        total = await live.unread_total(house, caller, user_id)\n"
+                "        joined = await link.room.arrivals.join(entry)\n"
+                "        await live.unread_total(\n"
+                "            link.room.house, link.caller, UserId(link.user_id))\n"
                 "        admission.expect(link, session_id)\n"
-                "        feed = house.courier.feeds.get(session_id)\n"
+                "        feed = link.room.house.courier.feeds.get(session_id)\n"
                 "        last = max(joined.last_seq, feed.position or 0)\n"
                 "        joined = joined._replace(last_seq=last)\n",
             ),
