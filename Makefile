@@ -10,11 +10,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean distclean sdk-reference
+.PHONY: help setup run test faults lint format bench clean distclean sdk-reference
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
 	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
+	@echo 'make faults  hurt real servers for long, and judge what they kept (IMD_FAULTS_SEEDS, _SECONDS)'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
 	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
 	@echo 'make setup   only set up .venv, for all of the above'
@@ -50,6 +51,12 @@ sdk-reference: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# One pytest process: the runs want the machine for themselves.
+faults: setup
+	@IMD_FAULTS_SEEDS=$${IMD_FAULTS_SEEDS:-5} IMD_FAULTS_SECONDS=$${IMD_FAULTS_SECONDS:-60} \
+	  IMD_FAULTS_MUTANTS=$${IMD_FAULTS_MUTANTS:-all} \
+	  $(BIN)/python -m pytest tests/faults -q $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

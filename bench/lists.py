@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.entries import Figures, Setting
 from bench.measured import own_cpu_seconds
-from imd.actions.ports import SessionQuery, TopicQuery
+from imd.actions.queries import SessionQuery, TopicQuery
 from imd.domain.message import Draft
 from imd.storage.batch import Job, carry_out
 from imd.storage.migrate import upgrade

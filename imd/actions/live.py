@@ -8,7 +8,8 @@ from typing import NamedTuple
 from imd.actions.access import absent, enter, seated
 from imd.actions.marks import move
 from imd.actions.pages import Bounds, ascending, fetch, fitting
-from imd.actions.ports import House, MessageQuery, Transaction
+from imd.actions.ports import House, Transaction
+from imd.actions.queries import MessageQuery
 from imd.domain.caller import Caller
 from imd.domain.errors import ImError
 from imd.domain.ids import UserId
@@ -105,10 +106,17 @@ async def unread_total(house: House, caller: Caller, user_id: UserId) -> int:
 
 
 async def acknowledge(
-    house: House, caller: Caller, user_id: UserId, session_id: str, seq: int, read: bool
+    house: House,
+    caller: Caller,
+    user_id: UserId,
+    session_id: str,
+    seq: int,
+    read: bool,
+    inside: bool = True,
 ) -> Marked:
-    """Delivered up to ``seq``, and read as well where ``read``."""
-    return await move(house, caller, session_id, user_id, seq, read=read)
+    """Delivered up to ``seq``, and read as well where ``read``; only what an ``inside`` socket
+    got needs no push."""
+    return await move(house, caller, session_id, user_id, seq, read=read, seen=inside)
 
 
 async def read(

@@ -16,10 +16,12 @@ async def move(
     seq: int | None,
     *,
     read: bool = True,
+    seen: bool = True,
 ) -> Marked:
     """Marks up to ``seq`` (None: the newest), never backwards, never past the newest."""
     caller.check_session(session_id)
-    marked = await house.writer.mark(Mark(session_id, user_id, seq, read), named=caller.is_service)
+    mark = Mark(session_id, user_id, seq, read, seen)
+    marked = await house.writer.mark(mark, named=caller.is_service)
     if marked.moved:
         house.courier.marked(marked)
     return marked

@@ -9,7 +9,13 @@ from typing import NamedTuple
 from imd.actions.access import enter, own_session
 from imd.actions.marks import move
 from imd.actions.pages import Bounds, ascending, fetch
-from imd.actions.ports import Committed, House, MessageQuery, Posted, Transaction
+from imd.actions.ports import (
+    Committed,
+    House,
+    Posted,
+    Transaction,
+)
+from imd.actions.queries import MessageQuery
 from imd.domain.audit import Act, Note, digest
 from imd.domain.caller import Caller
 from imd.domain.errors import MessageNotFound, RateLimited, TopicNotFound

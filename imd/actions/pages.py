@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imd.actions.ports import MessageQuery, Transaction
+from imd.actions.ports import Transaction
+from imd.actions.queries import MessageQuery
 from imd.domain.errors import MessageNotFound
 from imd.domain.message import Card, Message
 from imd.wire import answers, cursor

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from imd.actions.queries import MessageQuery, SessionQuery, TopicQuery
 from imd.domain.audit import Note
 from imd.domain.caller import Caller
 from imd.domain.message import Draft, Message
@@ -49,47 +50,6 @@ class Posted(NamedTuple):
 
 
 # ---- stores: methods of one transaction, called in its thread
-
-
-class SessionQuery(NamedTuple):
-    """Which of a user's sessions; None means any. ``since`` is ms of the last message."""
-
-    user_id: str
-    types: Sequence[int] | None = None
-    business_type: int | None = None
-    status: int | None = None
-    only: Collection[str] | None = None
-    with_message: bool = False
-    since: int | None = None
-
-
-class MessageQuery(NamedTuple):
-    """Which messages, in which order; seqs are exclusive bounds, None means open."""
-
-    session_id: str
-    topic_id: str | None = None
-    above: int | None = None
-    below: int | None = None
-    types: Sequence[int] | None = None
-    not_by: str | None = None
-    counted_only: bool = False
-    ascending: bool = False
-    limit: int = 20
-
-
-class TopicQuery(NamedTuple):
-    """Which topics; None means any. ``user_id`` limits to sessions of which it is a member;
-    ``start`` is inclusive, ``end`` exclusive, both ms of creation."""
-
-    user_id: str | None = None
-    session_id: str | None = None
-    team_codes: Sequence[str] | None = None
-    types: Sequence[int] | None = None
-    status: int | None = None
-    reply: int | None = None
-    start: int | None = None
-    end: int | None = None
-    only: Collection[str] | None = None
 
 
 class SessionStore(Protocol):
@@ -161,6 +121,9 @@ class ParticipantStore(Protocol):
         """The ids that were members."""
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None: ...
+
+    def set_muted(self, session_id: str, user_id: str, muted: bool) -> None:
+        """Whether pushes of the session reach the member; what waits is cancelled."""
 
     def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
         """Whether both are members of one session, of those in ``only`` where given."""

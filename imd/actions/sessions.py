@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from imd.actions.access import enter, own_session, told
-from imd.actions.ports import House, SessionQuery, Transaction
+from imd.actions.ports import House, Transaction
+from imd.actions.queries import SessionQuery
 from imd.domain.audit import Act, Note
 from imd.domain.caller import Caller
 from imd.domain.errors import InvalidInput, SessionNotFound, SessionTypeConflict

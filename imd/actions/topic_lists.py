@@ -8,7 +8,7 @@ from __future__ import annotations
 from imd.actions.access import enter
 from imd.actions.pages import MOST_BYTES
 from imd.actions.ports import House, Transaction
-from imd.actions.ports import TopicQuery as Query
+from imd.actions.queries import TopicQuery as Query
 from imd.domain.caller import Caller
 from imd.domain.errors import FieldError, InvalidInput
 from imd.domain.ids import UserId

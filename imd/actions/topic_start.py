@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from imd.actions.access import enter, member, told
-from imd.actions.ports import House, TopicQuery, Transaction
+from imd.actions.ports import House, Transaction
+from imd.actions.queries import TopicQuery
 from imd.actions.sessions import Opening, open_in
 from imd.actions.topic_effects import Effects, about, tell
 from imd.domain.caller import Caller

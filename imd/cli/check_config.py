@@ -22,13 +22,12 @@ def check_config(line: Line) -> None:
     line.answer(values, list(_lines(values)))
 
 
-def _lines(values: dict[str, object]) -> Iterator[str]:
+def _lines(values: dict[str, object], before: str = "") -> Iterator[str]:
     for name, value in values.items():
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield f"{name}.{key} = {_text(inner)}"
+        if isinstance(value, dict) and (value or not before):
+            yield from _lines(value, f"{before}{name}.")
         else:
-            yield f"{name} = {_text(value)}"
+            yield f"{before}{name} = {_text(value)}"
 
 
 def _text(value: object) -> str:

@@ -24,6 +24,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
     "demo": ("imd.cli.demo", "demo"),
+    "push": ("imd.cli.push", "push"),
+    "webhook": ("imd.cli.webhook", "webhook"),
+    "fake-wechat": ("imd.cli.fake_wechat", "fake_wechat"),
     "chat": ("imd.cli.chat", "chat"),
 }
 

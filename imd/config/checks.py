@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from imd.config.settings import AuthSettings, HttpSettings, Settings
+from imd.config.push_checks import check_push
+from imd.config.settings import AuthSettings, HttpSettings, Settings, value_of
 from imd.config.shown import shown
 from imd.domain.message_types import MessageType
 
@@ -50,13 +51,13 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_bus(settings),
         *_messages(settings),
         *_websocket(settings),
+        *check_push(settings),
     )
     return [_line(settings, key, places.get(key, "by default"), text) for key, text in found]
 
 
 def _line(settings: Settings, key: str, place: str, problem: str) -> str:
-    section, _, name = key.partition(".")
-    value = getattr(getattr(settings, section), name)
+    value = value_of(settings, key)
     return f"{key} {problem}" if value is None else f"{key}: {shown(key, value)} {place} {problem}"
 
 

@@ -158,6 +158,109 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     login_timeout: _Seconds = 10.0
 
 
+class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When people are told outside the sockets, whatever the channel (page 4.4)."""
+
+    #: how long after a message its reader may take to see it before a push goes out
+    grace: _SecondsOrZero = 3.0
+    #: the first wait after a failed attempt, the longest one, and the age at which it is given up
+    retry_base: _Seconds = 2.0
+    retry_max: _Seconds = 600.0
+    ttl: Annotated[
+        float, Meta(gt=0, le=2592000, description="a number of seconds above 0, up to 2592000")
+    ] = 86400.0
+    #: whether the text of a message may stand in a push (``{text}``)
+    include_text: _Switch = False
+    #: when nothing is pushed, by channel or by channel and user; in China's time
+    quiet: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='a list of "CHANNEL HH:MM-HH:MM", "CHANNEL@USER HH:MM-HH:MM" or'
+            ' "CHANNEL@USER off"; channels: wechat, subscribe, app'
+        ),
+    ] = ()
+    #: how long it stays known what became of a push
+    keep: Annotated[
+        float, Meta(ge=60, le=31622400, description="a number of seconds, 60 to 31622400")
+    ] = 604800.0
+    #: age at which an unanswered topic is an event for webhooks; 0 = never
+    overdue: Annotated[
+        float, Meta(ge=0, le=31622400, description="a number of seconds, 0 (never) to 31622400")
+    ] = 0.0
+
+
+class TemplateTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one session type says otherwise; what is absent stays as for all."""
+
+    template_id: str | None = None
+    url: str | None = None
+    fields: dict[str, str] | None = None
+
+
+_Fields = Annotated[
+    dict[str, str],
+    Meta(description="a table of the template's keys, each a format string over page 5.6's names"),
+]
+_Pattern = Annotated[str, Meta(description="a format string over page 5.6's names")]
+_BaseUrl = Annotated[
+    str, Meta(description="https://HOST[:PORT][/PATH]; http:// only to loopback, not in prod")
+]
+
+
+class WechatSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Template messages of a WeChat official account; off without ``app_id``."""
+
+    app_id: _OptionalText = None
+    app_secret: _OptionalText = None
+    base_url: _BaseUrl = "https://api.weixin.qq.com"
+    template_id: _OptionalText = None
+    url: _Pattern = ""
+    fields: _Fields = {}
+    by_session_type: Annotated[
+        dict[str, TemplateTable],
+        Meta(description="a table by session type of tables with template_id, url, fields"),
+    ] = {}
+
+
+class SubscribeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Subscribe messages of a WeChat mini-program; off without ``app_id``."""
+
+    app_id: _OptionalText = None
+    app_secret: _OptionalText = None
+    base_url: _BaseUrl = "https://api.weixin.qq.com"
+    template_id: _OptionalText = None
+    page: _Pattern = ""
+    fields: _Fields = {}
+
+
+class GetuiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """App push by Getui; off without ``app_id``."""
+
+    app_id: _OptionalText = None
+    app_key: _OptionalText = None
+    master_secret: _OptionalText = None
+    base_url: _BaseUrl = "https://restapi.getui.com"
+    title: _Pattern = "{session_kind}"
+    body: _Pattern = "您有 {unread} 条未读消息"
+
+
+class WebhookTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events are posted; ``events`` are names of page 4.4, or ``*``."""
+
+    url: str
+    secret: str
+    events: tuple[str, ...] = ("*",)
+
+
+class TopSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in no section."""
+
+    webhooks: Annotated[
+        tuple[WebhookTable, ...],
+        Meta(description="a list of tables with url, secret (or secret_file) and events"),
+    ] = ()
+
+
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The page at ``/`` where a doctor and a patient talk, and the server's live figures show."""
 
@@ -190,7 +293,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     messages: MessagesSettings
     websocket: WebSocketSettings
     console: ConsoleSettings
+    push: PushSettings
+    push_wechat: WechatSettings
+    push_subscribe: SubscribeSettings
+    push_getui: GetuiSettings
     log: LogSettings
+    top: TopSettings
 
 
 SectionType = type[msgspec.Struct]
@@ -205,8 +313,30 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "messages": MessagesSettings,
     "websocket": WebSocketSettings,
     "console": ConsoleSettings,
+    "push": PushSettings,
+    "push.wechat": WechatSettings,
+    "push.subscribe": SubscribeSettings,
+    "push.getui": GetuiSettings,
     "log": LogSettings,
+    "": TopSettings,
 }
+
+
+def attribute_of(section: str) -> str:
+    """The attribute of :class:`Settings` that holds a section."""
+    return section.replace(".", "_") or "top"
+
+
+def value_of(settings: Settings, key: str) -> object:
+    """The value of a setting by its ``section.key``."""
+    section, _, name = key.rpartition(".")
+    return getattr(getattr(settings, attribute_of(section)), name)
+
+
+def key_of(section: str, name: str) -> str:
+    """``section.key``, or the bare key of what stands in no section."""
+    return f"{section}.{name}" if section else name
+
 
 #: what a profile changes in the defaults that stand above
 PROFILE_DEFAULTS: Final[dict[str, dict[str, object]]] = {
@@ -216,9 +346,17 @@ PROFILE_DEFAULTS: Final[dict[str, dict[str, object]]] = {
 }
 
 #: keys whose value is never shown
-SECRETS: Final = frozenset({"auth.secret", "bus.password"})
+SECRETS: Final = frozenset(
+    {
+        "auth.secret",
+        "bus.password",
+        "push.wechat.app_secret",
+        "push.subscribe.app_secret",
+        "push.getui.master_secret",
+    }
+)
 #: keys that may be given as KEY_file, the path of a file that holds the value
-FROM_FILE: Final = frozenset({"auth.secret", "auth.public_key", "bus.password"})
+FROM_FILE: Final = SECRETS | {"auth.public_key"}
 #: keys that hold the path of a file
 PATHS: Final = frozenset({"http.tls_cert", "http.tls_key"})
 
@@ -235,10 +373,13 @@ def assemble(profile: Profile, state_dir: Path, values: dict[str, object]) -> Se
     """Build the settings from valid values by ``section.key``; absent ones take their default."""
     by_section: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
     for key, value in (PROFILE_DEFAULTS[profile] | values).items():
-        section, _, name = key.partition(".")
+        section, _, name = key.rpartition(".")
         by_section[section][name] = value
     state_dir = state_dir.absolute()
     if not by_section["database"].get("url"):
         by_section["database"]["url"] = f"sqlite:///{state_dir / 'imd.db'}"
-    sections = {name: msgspec.convert(by_section[name], kind) for name, kind in SECTIONS.items()}
+    sections = {
+        attribute_of(name): msgspec.convert(by_section[name], kind)
+        for name, kind in SECTIONS.items()
+    }
     return Settings(profile=profile, state_dir=state_dir, **sections)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from imd.config.settings import SECRETS, SECTIONS, Settings
+from imd.config.settings import SECRETS, SECTIONS, Settings, attribute_of
 
 MASK: Final = "***"
 _LONGEST: Final = 80
@@ -38,7 +38,7 @@ def mask_url(url: str) -> str:
 def shown(key: str, value: object) -> str:
     """Return the value of a setting for one line of text: quoted, cut, without its secrets."""
     # A private key, put where the public one belongs, must not be shown either.
-    if key in SECRETS or key == "auth.public_key":
+    if key in SECRETS or key == "auth.public_key" or key.startswith("webhooks"):
         return MASK
     if key in ("database.url", "bus.url") and isinstance(value, str):
         value = mask_url(value)
@@ -59,13 +59,30 @@ def hidden(settings: Settings) -> dict[str, object]:
         "state_dir": str(settings.state_dir),
     }
     for section in SECTIONS:
-        values = msgspec.to_builtins(getattr(settings, section))
+        values = msgspec.to_builtins(getattr(settings, attribute_of(section)))
         for name, value in values.items():
             if f"{section}.{name}" in SECRETS and value is not None:
                 values[name] = MASK
-        answer[section] = values
+        _put(answer, section, values)
+    answer["webhooks"] = [
+        {"url": mask_url(hook.url), "secret": MASK, "events": list(hook.events)}
+        for hook in settings.top.webhooks
+    ]
     for section, url in (("database", settings.database.url), ("bus", settings.bus.url)):
-        values = answer[section]
-        assert isinstance(values, dict)
-        values["url"] = mask_url(url)
+        shown_section = answer[section]
+        assert isinstance(shown_section, dict)
+        shown_section["url"] = mask_url(url)
     return answer
+
+
+def _put(answer: dict[str, object], section: str, values: dict[str, object]) -> None:
+    """Put a section in its place; one with a dot stands inside another."""
+    outer, _, inner = section.rpartition(".")
+    if not section:
+        answer.update(values)
+    elif outer:
+        place = answer[outer]
+        assert isinstance(place, dict)
+        place[inner] = values
+    else:
+        answer[section] = values

@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from imd.config.settings import FROM_FILE, PATHS, SECTIONS
+from imd.config.settings import FROM_FILE, PATHS, SECTIONS, key_of
 from imd.config.shown import shown
 
 #: where an installed system keeps its PROFILE.toml (page 5.2)
@@ -28,9 +28,10 @@ RESERVED_BEGINNINGS: Final = ("IMD_TEST_", "IMD_ACCEPTANCE")
 _LONGEST_FILE: Final = 65536
 
 KEYS: Final = tuple(
-    f"{section}.{name}" for section, kind in SECTIONS.items() for name in kind.__struct_fields__
+    key_of(section, name) for section, kind in SECTIONS.items() for name in kind.__struct_fields__
 )
 _ACCEPTED: Final = (*KEYS, *(f"{key}_file" for key in sorted(FROM_FILE)))
+_NAMES: Final = tuple(section for section in SECTIONS if section)
 _VARIABLES: Final = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _ACCEPTED}
 
 
@@ -85,14 +86,26 @@ def _parse(text: str, path: Path, problems: list[str]) -> list[Given]:
     folder, place = path.absolute().parent, f"in {path}"
     given: list[Given] = []
     for section, table in document.items():
-        if section not in SECTIONS:
-            problems.append(f"{section}: unknown section {place}{_instead(section, SECTIONS)}")
+        if section in KEYS:
+            given.append(Given(section, table, place, False, folder))
+        elif section not in SECTIONS:
+            problems.append(f"{section}: unknown section {place}{_instead(section, _NAMES)}")
         elif not isinstance(table, dict):
             problems.append(f"{section} is no table {place}; allowed: [{section}]")
         else:
-            named = {f"{section}.{name}": value for name, value in table.items()}
+            named = dict(_flat(section, table))
             given += _known(named, place, folder, is_text=False, problems=problems)
     return given
+
+
+def _flat(section: str, table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The values of a table and of the sections inside it, by ``section.key``."""
+    for name, value in table.items():
+        inner = f"{section}.{name}"
+        if inner in SECTIONS and isinstance(value, dict):
+            yield from _flat(inner, value)
+        else:
+            yield inner, value
 
 
 def read_environment(environ: Mapping[str, str], problems: list[str]) -> list[Given]:
@@ -151,9 +164,33 @@ def resolve_files(given: list[Given], problems: list[str]) -> list[Given]:
         elif item.key in PATHS and isinstance(item.value, str) and item.value:
             path = item.folder / item.value
             resolved.append(item._replace(value=str(path)))
+        elif item.key == "webhooks":
+            resolved.append(_with_secrets(item, problems))
         else:
             resolved.append(item)
     return resolved
+
+
+def _with_secrets(item: Given, problems: list[str]) -> Given:
+    """The list of webhooks with each ``secret_file`` replaced by what it holds."""
+    value = item.value
+    if item.is_text and isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return item
+    if not isinstance(value, list):
+        return item
+    tables: list[object] = []
+    for table in value:
+        if isinstance(table, dict) and "secret_file" in table:
+            rest = {name: inner for name, inner in table.items() if name != "secret_file"}
+            file = item._replace(key="webhooks.secret_file", value=table["secret_file"])
+            found = _content("webhooks.secret", file, problems)
+            tables.append({**rest, "secret": found[0].value if found else "?" * 16})
+        else:
+            tables.append(table)
+    return item._replace(value=tables, is_text=False)
 
 
 def _content(key: str, item: Given, problems: list[str]) -> list[Given]:
@@ -197,8 +234,8 @@ def _instead(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
     if near:
         return f"; did you mean {near[0]}?"
-    if word in SECTIONS or len(list(known)) <= len(SECTIONS):
-        return f"; allowed: {', '.join(SECTIONS)}"
+    if word in _NAMES or len(list(known)) <= len(_NAMES):
+        return f"; allowed: {', '.join(_NAMES)}"
     section = word.removeprefix(ENVIRONMENT_PREFIX).replace("_", ".").lower().split(".")[0]
     inside = [key for key in _ACCEPTED if key.startswith(f"{section}.")]
-    return f"; allowed: {', '.join(inside)}" if inside else f"; allowed: {', '.join(SECTIONS)}.*"
+    return f"; allowed: {', '.join(inside)}" if inside else f"; allowed: {', '.join(_NAMES)}.*"

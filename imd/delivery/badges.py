@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imd.actions.ports import Database, Transaction
+from imd.delivery.outages import log_failed_read
 from imd.delivery.registry import Link, Registry
 from imd.wire.codec import encode
 from imd.wire.frames import notification, text_frame
@@ -108,7 +109,7 @@ class Badges:
         except CancelledError:
             raise
         except Exception:
-            self.log.failure("badges not read; users: {users}", users=len(users))
+            log_failed_read(self.log, "badges not read; users: {users}", users=len(users))
         now = self._reactor.seconds()
         for user_id in users:
             if not self._registry.outer(user_id):

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from imd.actions.ports import Committed, Database, Transaction
 from imd.delivery.feed import Feed
+from imd.delivery.outages import log_failed_read
 from imd.delivery.registry import Link
 from imd.wire.closing import Close
 
@@ -221,8 +222,8 @@ class Feeds:
         except CancelledError:
             raise
         except Exception:
-            self.log.failure(
-                "missing messages not read; sessions: {sessions}", sessions=len(wanted)
+            log_failed_read(
+                self.log, "missing messages not read; sessions: {sessions}", sessions=len(wanted)
             )
             entries, strangers, rosters = None, [], {}
         self.keep(seats, strangers)

@@ -20,6 +20,7 @@ from imd.actions.ports import Database, Transaction
 from imd.delivery.courier import TYPING_PAUSE, Courier
 from imd.delivery.feeds import Pairs
 from imd.delivery.notices import Event
+from imd.delivery.outages import log_failed_read
 from imd.delivery.sweep import Sweep
 from imd.wire.hints import (
     AnyHint,
@@ -146,7 +147,7 @@ class Hearing:
             except CancelledError:
                 raise
             except Exception:
-                self.log.failure("hints wait for the database; hints: {n}", n=len(some))
+                log_failed_read(self.log, "hints wait for the database; hints: {n}", n=len(some))
                 kept = [hint for hint in some if not isinstance(hint, Typing)]
                 self._waiting = {**dict.fromkeys(kept), **self._waiting}
                 await deferLater(self._reactor, RETRY)

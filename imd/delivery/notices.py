@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imd.actions.ports import Committed, Database, Transaction
+from imd.delivery.outages import log_failed_read
 from imd.delivery.registry import Registry
 from imd.delivery.spans import Spans
 from imd.domain.message import LastMessage
@@ -107,7 +108,9 @@ class Notices:
             except CancelledError:
                 raise
             except Exception:
-                self.log.failure("notices wait for the database; events: {n}", n=len(events))
+                log_failed_read(
+                    self.log, "notices wait for the database; events: {n}", n=len(events)
+                )
                 self._events = [*events, *self._events][-MOST:]
                 await deferLater(self._reactor, RETRY)
                 continue

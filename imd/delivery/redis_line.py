@@ -73,6 +73,13 @@ class Connection(txredisapi.SubscriberProtocol):  # type: ignore[misc]
         super().__init__(charset=None, convertNumbers=False)
         self._heard = heard
 
+    def replyReceived(self, reply: Any) -> None:
+        """A message of a channel, or an answer, whole: the library keeps three parts of a list."""
+        if isinstance(reply, list) and reply[:1] == [b"message"]:
+            self.messageReceived(None, *reply[1:])
+        else:
+            self.replyQueue.put(reply)
+
     def messageReceived(self, pattern: object, channel: object, message: bytes) -> None:
         self._heard(message)
 

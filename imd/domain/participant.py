@@ -41,13 +41,15 @@ class Membership(NamedTuple):
 class Mark(NamedTuple):
     """A wish to move marks up to ``seq`` (None: the newest); they never move back.
 
-    ``read`` moves the read mark as well as the delivered one.
+    ``read`` moves the read mark as well as the delivered one. ``seen`` says that it was taken in
+    where the session is shown, so that no push is needed (page 4.1, I7); an outer socket is not.
     """
 
     session_id: str
     user_id: str
     seq: int | None
     read: bool = True
+    seen: bool = True
 
 
 class Marked(NamedTuple):

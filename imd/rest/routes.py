@@ -6,7 +6,16 @@ what a path does starts here. Pages beside the API (2.8) are rows made in ``page
 
 from __future__ import annotations
 
-from imd.actions import messages, participants, sessions, topic_lists, topic_start, topics, users
+from imd.actions import (
+    messages,
+    mutes,
+    participants,
+    sessions,
+    topic_lists,
+    topic_start,
+    topics,
+    users,
+)
 from imd.domain import errors
 from imd.domain.caller import ADMIN, READ, WRITE
 from imd.domain.message import Message
@@ -93,6 +102,10 @@ SESSIONS = (
           sessions.pin_session, WRITE, "Keep a session on top for one user", errors=_OF_SESSION),
     Route("unpin_session", ("DELETE",), f"{_SESSION}/sticky", s.PinSession, (answers.Sticky,),
           sessions.unpin_session, WRITE, "No longer keep it on top", errors=_OF_SESSION),
+    Route("mute_session", ("PUT",), f"{_SESSION}/mute", s.MuteSession, (answers.Muted,),
+          mutes.mute_session, WRITE, "Push nothing of a session to one user", errors=_OF_SESSION),
+    Route("unmute_session", ("DELETE",), f"{_SESSION}/mute", s.MuteSession, (answers.Muted,),
+          mutes.unmute_session, WRITE, "Push it again", errors=_OF_SESSION),
     Route("set_session_status", ("PUT", "POST"), f"{_SESSION}/status", s.SetSessionStatus,
           (OwnSession, Session), sessions.set_session_status, WRITE, "Set a session's status",
           errors=(*_OF_SESSION, errors.TopicActive, errors.NoLiveTopic)),

@@ -6,7 +6,7 @@ second. ``/console/figures`` sends them; nothing here knows who may ask.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from imd.service.metrics import SECONDS, Metrics, Totals
+from imd.service.metrics import SECONDS, Metrics, Pushes, Totals
 from imd.service.sums import added
 
 #: what these figures are called among processes
@@ -70,13 +70,23 @@ class Figures:
             "writer_queue": sources.writer_queue(),
             "waits": waits,
             "waited": waited,
-            "outbox": dict(sources.outbox()) if sources.outbox is not None else None,
+            "outbox": _by_state(sources.pushes),
         }
 
     def _history(self) -> list[int]:
         """Messages stored in each of the last seconds, the oldest first."""
         stored = [totals.stored for _, totals in self._seen]
         return [later - sooner for sooner, later in pairwise(stored)]
+
+
+def _by_state(pushes: Pushes | None) -> dict[str, int] | None:
+    """What waits to be pushed and what was given up; None where nothing is pushed."""
+    if pushes is None:
+        return None
+    states: Counter[str] = Counter()
+    for (_, state), number in pushes.outbox.items():
+        states[state] += number
+    return dict(states)
 
 
 def shown(looks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -107,8 +117,12 @@ def shown(looks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "wait_ms": round(all_["waited"] / all_["waits"] * 1000, 2) if all_["waits"] else None,
         },
         "reactor_lag_ms": round(max(one["lag"] for one in worst) * 1000, 1),
-        "push": outbox if outbox is None else {"total": sum(outbox.values()), "by_state": outbox},
+        "push": _waiting(outbox),
     }
+
+
+def _waiting(outbox: dict[str, int] | None) -> dict[str, Any] | None:
+    return None if outbox is None else {"total": outbox.get("pending", 0), "by_state": outbox}
 
 
 def _bins(now: Sequence[int], before: Sequence[int]) -> list[int]:

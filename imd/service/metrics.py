@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -77,19 +77,32 @@ class BusSources:
     swept: Callable[[], int]
 
 
+class Pushes(Protocol):
+    """What the push room knows of itself at the moment of a look."""
+
+    #: by channel and state, and seconds since the oldest row came due
+    outbox: Mapping[tuple[str, str], int]
+    age: float
+
+    def results(self) -> Mapping[tuple[str, str], int]:
+        """How many attempts ended in each code, by channel and code."""
+
+
 @dataclass(slots=True)
 class Sources:
     """Where the numbers of other rooms stand; each is read at the moment of a look."""
 
     sockets: Mapping[str, int] = field(default_factory=dict)
     recoveries: Mapping[str, int] = field(default_factory=dict)
+    #: by close code
+    closes: Mapping[int, int] = field(default_factory=dict)
     stored: Callable[[], int] = _nothing
     delivered: Callable[[], int] = _nothing
     database_load: Callable[[], int] = _nothing
     database_waits: Callable[[], tuple[int, float]] = _no_waits
     writer_queue: Callable[[], int] = _nothing
-    #: what waits to be pushed, by state; None where nothing is pushed
-    outbox: Callable[[], Mapping[str, int]] | None = None
+    #: what is pushed; None where nothing is
+    pushes: Pushes | None = None
     #: None where this is the only process
     bus: BusSources | None = None
 
@@ -173,18 +186,22 @@ class Metrics(Collector):
         yield _histogram("imd_batch_wishes", "Sends and marks in one transaction", self.batches)
         yield _histogram("imd_commit_seconds", "From queue to durable, a batch", self.commits)
         yield _counter("imd_deliveries", "Messages written to inside sockets", sources.delivered())
-        recoveries = CounterMetricFamily(
-            "imd_recoveries", "Sessions entered, by what became of after_seq", labels=["outcome"]
+        yield _labelled_counter(
+            "imd_recoveries",
+            "Sessions entered, by what became of after_seq",
+            "outcome",
+            sources.recoveries,
         )
-        for outcome, number in sources.recoveries.items():
-            recoveries.add_metric([outcome], number)
-        yield recoveries
+        closes = {str(code): number for code, number in sources.closes.items()}
+        yield _labelled_counter(
+            "imd_socket_closes", "Sockets that the server closed", "code", closes
+        )
         yield from self._bus_families()
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
-        if sources.outbox is not None:
-            yield _labelled_gauge("imd_outbox", "Pushes", "state", dict(sources.outbox()))
+        if sources.pushes is not None:
+            yield from _push_families(sources.pushes)
 
     def _request_family(self) -> Metric:
         family = HistogramMetricFamily(
@@ -221,8 +238,33 @@ class Metrics(Collector):
         )
 
 
+def _push_families(pushes: Pushes) -> Iterator[Metric]:
+    outbox = GaugeMetricFamily(
+        "imd_outbox", "Pushes that wait or are dead", labels=["channel", "state"]
+    )
+    for labels, number in pushes.outbox.items():
+        outbox.add_metric(labels, number)
+    yield outbox
+    yield GaugeMetricFamily(
+        "imd_outbox_oldest_seconds", "Since the oldest row came due", value=pushes.age
+    )
+    results = CounterMetricFamily(
+        "imd_push_results", "Attempts to push, by what came of them", labels=["channel", "code"]
+    )
+    for labels, number in pushes.results().items():
+        results.add_metric(labels, number)
+    yield results
+
+
 def _counter(name: str, said: str, value: float) -> Metric:
     return CounterMetricFamily(name, said, value=value)
+
+
+def _labelled_counter(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, said, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _labelled_gauge(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -58,7 +58,7 @@ class Supervisor:
         """Open the port and start the workers; returns when all serve.
 
         The first is alone until it serves, so that one migrates the database, and one says what is
-        wrong: CannotServe with its words.
+        wrong: CannotServe with its words. A stop meanwhile is a stop like any other.
         """
         trusted = settings.auth.mode == "trusted"
         port = open_shared(settings.http, loopback_only=trusted)
@@ -106,7 +106,9 @@ class Supervisor:
         except NotServing as error:
             raise CannotServe("\n".join(error.lines)) from None
         except FirstError as error:
-            raise CannotServe(str(error.subFailure.value)) from None
+            if error.subFailure.check(NotServing):
+                raise CannotServe(str(error.subFailure.value)) from None
+            error.subFailure.raiseException()
 
     def _prepare(self, crew: Crew) -> None:
         """Take over the settings as they stand now; SettingsError when they cannot be used."""

@@ -8,10 +8,10 @@ reverse. It holds no rule but the order.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
-from imd.actions.ports import Clock, Committed, House, Rates, Rules
+from imd.actions.ports import Clock, House, Rates, Rules
 from imd.config import Settings
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
@@ -21,6 +21,7 @@ from imd.domain.rates import Rate
 from imd.service.announcing import AT_ONCE, repeat
 from imd.service.clock import SystemClock
 from imd.service.collecting import collect_seldom
+from imd.service.comings import Comings
 from imd.service.console import Watching
 from imd.service.credentials import (
     POLL_SECONDS,
@@ -39,6 +40,15 @@ from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
 from imd.service.ordered import Steps
+from imd.service.pushing import (
+    COUNT_SECONDS,
+    FORGET_SECONDS,
+    OVERDUE_SECONDS,
+    STOP_SECONDS,
+    Pushing,
+    WakingCourier,
+    outbound_of,
+)
 from imd.service.secret import signing_secret
 from imd.service.standing import Place
 from imd.service.sums import METRICS, told
@@ -56,27 +66,24 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     Raises CannotServe, SchemaError, StorageError or Unavailable when it cannot be.
     """
     clock, http, database = SystemClock(), settings.http, settings.database
-
-    def committed(entries: Sequence[Committed]) -> None:
-        courier.committed(entries)
-
     store = await open_store(
         database.url,
         reactor=reactor,
         clock=clock,
-        on_commit=committed,
+        on_commit=lambda entries: courier.committed(entries),
         pool=database.pool,
         timeout=http.request_timeout,
         auto_migrate=database.auto_migrate,
+        outbound=outbound_of(settings, clock),
     )
     steps.add("store", lambda: store.close(_STORE_LIMIT), _STORE_LIMIT + _STORE_MARGIN)
     await refuse_unsafe(settings, store)
 
     registry = Registry(settings.limits.sockets_per_user)
     neighbours = neighbours_of(settings.bus, reactor, clock, store.looks, registry)
-    courier = Courier(store.looks, registry, reactor, clock.now, neighbours.bus)
+    courier = WakingCourier(store.looks, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
-    admission = Admission(registry, courier.feeds, courier.badges)
+    admission = Comings(reactor, registry, courier.feeds, courier.badges)
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
     await neighbours.join(steps, courier, look)
@@ -91,8 +98,9 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
     )
+    pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
     front = watched_front(
-        settings, reactor, steps, place, house, admission, store, courier, neighbours
+        settings, reactor, steps, place, house, admission, store, courier, neighbours, pushing
     )
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
@@ -138,6 +146,32 @@ async def keep_door(
     poll = repeat(steps, reactor, "reading credentials", POLL_SECONDS, credentials.refresh)
     repeat(steps, reactor, "forgetting expired tokens", PURGE_SECONDS, forget)
     return credentials, poll.soon
+
+
+def start_pushing(
+    settings: Settings,
+    reactor: Any,
+    steps: Steps,
+    house: House,
+    store: Store,
+    courier: WakingCourier,
+    admission: Comings,
+) -> Pushing | None:
+    """The postmen of the configured channels, if any (page 4.4)."""
+    pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
+    if pushing:
+        courier.wake, courier.told = pushing.wake, pushing.wake_heralds
+        pushing.start()
+        steps.add("push", pushing.stop, STOP_SECONDS)
+        repeat(steps, reactor, "counting pushes", COUNT_SECONDS, pushing.count)
+        if pushing.heralds:
+            admission.watch(house.presence, pushing.came)
+            steps.add("comings", admission.stop, AT_ONCE)
+        if pushing.counts_overdue:
+            repeat(steps, reactor, "overdue topics", OVERDUE_SECONDS, pushing.overdue)
+        repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
+        return pushing
+    return None
 
 
 # ---- the parts that settings decide
@@ -202,6 +236,7 @@ def watched_front(
     store: Store,
     courier: Courier,
     neighbours: Alone,
+    pushing: Pushing | None,
 ) -> Front:
     """The site, with everything measured that it shows."""
     metrics = Metrics()
@@ -212,7 +247,7 @@ def watched_front(
         return [*neighbours.degraded(), *place.degraded()]
 
     front = build_front(settings, reactor, house, admission, checks, watching, degraded)
-    measure(metrics, store, courier, front)
+    measure(metrics, store, courier, front, pushing)
     neighbours.measure(metrics)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     figures = watching.figures
@@ -233,18 +268,22 @@ def watching_of(
     return Watching(metrics, figures, place.gather, make if playing else None)
 
 
-def measure(metrics: Metrics, store: Store, courier: Courier, front: Front) -> None:
+def measure(
+    metrics: Metrics, store: Store, courier: Courier, front: Front, pushing: Pushing | None
+) -> None:
     """Say where the rooms' numbers stand (page 5.4)."""
     store.writer.batched = metrics.batched
     metrics.watch(
         Sources(
             sockets=cast(Mapping[str, int], courier.registry.counts),
             recoveries=front.sockets.room.recoveries,
+            closes=front.sockets.room.closes,
             stored=lambda: courier.stored,
             delivered=lambda: courier.delivered,
             database_load=lambda: store.load,
             database_waits=lambda: store.waits,
             writer_queue=lambda: store.writer.waiting,
+            pushes=pushing,
         )
     )
 

@@ -180,6 +180,7 @@ class _Batch:
         connection = self._transaction.connection
         standing = _standing(connection, [_mark(job) for _, job in jobs])
         latest: dict[tuple[str, str], _Marks] = {}
+        seen: list[tuple[Mark, int]] = []
         for (place, job), found in zip(jobs, standing, strict=True):
             mark = _mark(job)
             if isinstance(found, Busy):
@@ -192,6 +193,8 @@ class _Batch:
             before = latest.get((mark.session_id, mark.user_id), found.marks)
             after = before.moved(found.goal, mark.read)
             latest[(mark.session_id, mark.user_id)] = after
+            if mark.seen and not mark.read:
+                seen.append((mark, found.goal.seq))
             self.outcomes[place] = Marked(
                 mark.session_id,
                 mark.user_id,
@@ -203,6 +206,8 @@ class _Batch:
             )
         if latest:
             _move(connection, latest, self._now)
+            for mark, seq in seen:
+                _see(connection, mark, seq)
 
 
 def _draft(job: Job) -> Draft:
@@ -268,6 +273,15 @@ _MOVE = Bulk(
     " FROM {rows} WHERE participants.session_id = v.column1"
     " AND participants.participant_id = v.column2",
 )
+
+
+def _see(connection: Connection, mark: Mark, goal: int) -> None:
+    """Taken in without being read: rare, so a statement of its own."""
+    connection.later(
+        "UPDATE participants SET seen_seq = %s"
+        " WHERE session_id = %s AND participant_id = %s AND seen_seq < %s",
+        (goal, mark.session_id, mark.user_id, goal),
+    )
 
 
 def _standing(connection: Connection, wanted: Sequence[Mark]) -> list[_Standing | Busy | None]:

@@ -20,6 +20,8 @@ from imd.domain.session_types import channel_of
 from imd.domain.topic import LIVE, answers
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, marks
+from imd.storage.message_events import MessageEvents
+from imd.storage.outbox import Outbox
 
 _INSERT = Bulk(
     "log_insert",
@@ -149,8 +151,8 @@ class _End:
 class Log:
     """Adds to the logs of sessions that the transaction has locked."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
+    def __init__(self, connection: Connection, outbox: Outbox, events: MessageEvents) -> None:
+        self._db, self._outbox, self._events = connection, outbox, events
         self._facts = Bulk(
             "log_facts",
             ("integer", "text", "text", "text"),
@@ -213,6 +215,9 @@ class Log:
             self._move_senders(touched)
         if answering:
             self._answer(answering, stored)
+        if stored:
+            self._outbox.owe(stored)
+            self._events.stored(stored)
         return stored
 
     def _answer(self, answering: Mapping[str, int], stored: list[Committed]) -> None:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from imd.actions.ports import Committed, MessageQuery
+from imd.actions.ports import Committed
+from imd.actions.queries import MessageQuery
+from imd.domain.events import EventType
 from imd.domain.message import Message
 from imd.domain.message_types import UNCOUNTED_TYPES
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, Row, marks
+from imd.storage.events import Events
 
 _UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYPES)) + ")"
 
@@ -41,8 +44,8 @@ def _committed(row: Row) -> Committed:
 class Messages:
     """SQL on ``messages`` for readers, recalls and card changes."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
+    def __init__(self, connection: Connection, events: Events) -> None:
+        self._db, self._events = connection, events
 
     def get(self, session_id: str, message_id: str) -> Message | None:
         sql = f"SELECT {rows.MESSAGE} FROM messages m WHERE m.id = %s AND m.session_id = %s"
@@ -88,6 +91,9 @@ class Messages:
         text, structured = rows.content_columns(message.content)
         sql = "UPDATE messages SET content = %s, structured = %s, version = %s WHERE id = %s"
         self._db.later(sql, (text, structured, message.version, message.id))
+        self._events.note(
+            EventType.MESSAGE_UPDATED, message.session_id, message.id, lambda: message
+        )
 
     def recall(self, message: Message, by: str | None, now: int) -> Message:
         """Empty the content, keeping the original apart; the message as it is now."""
@@ -100,4 +106,9 @@ class Messages:
         )
         sql = "UPDATE messages SET recalled = 1, content = NULL, structured = 0 WHERE id = %s"
         self._db.later(sql, (message.id,))
-        return replace(message, recalled=True, content=None)
+        recalled = replace(message, recalled=True, content=None)
+        self._events.note(
+            EventType.MESSAGE_RECALLED, message.session_id, message.id, lambda: recalled, now
+        )
+        self._events.scrub(message.session_id, message.id, recalled)
+        return recalled

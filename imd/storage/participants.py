@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Sequence
+from functools import partial
 
+from imd.domain.events import EventType
 from imd.domain.participant import Avatar, Membership, Participant, Seat
 from imd.domain.session import Head
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, marks, values
+from imd.storage.events import Events
+from imd.storage.outbox import Outbox
 
 _READ_SEQS = Bulk(
     "participants_read_seqs",
@@ -29,11 +33,15 @@ _STRANGERS = Bulk(
 )
 
 
+def _same(participant: Participant) -> Participant:
+    return participant
+
+
 class Participants:
     """SQL on ``participants``."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
+    def __init__(self, connection: Connection, outbox: Outbox, events: Events) -> None:
+        self._db, self._outbox, self._events = connection, outbox, events
 
     def get(self, session_id: str, user_id: str) -> Membership | None:
         sql = (
@@ -83,7 +91,14 @@ class Participants:
             self._db.later(
                 "UPDATE sessions SET last_timestamp = %s WHERE id = %s", (fetched, head.id)
             )
+        for seat in new:
+            member = partial(self._one, head.id, seat.user_id)
+            self._events.note(EventType.PARTICIPANT_ADDED, head.id, seat.user_id, member, now)
         return [seat.user_id for seat in new]
+
+    def _one(self, session_id: str, user_id: str) -> Participant | None:
+        found = self.list(session_id, [user_id])
+        return found[0] if found else None
 
     def set_role(self, session_id: str, user_ids: Collection[str], role: str) -> None:
         sql = (
@@ -94,15 +109,38 @@ class Participants:
 
     def remove(self, session_id: str, user_ids: Collection[str]) -> builtins.list[str]:
         """The ids that were members."""
+        for gone in self._gone(session_id, user_ids):
+            self._events.note(
+                EventType.PARTICIPANT_REMOVED,
+                session_id,
+                gone.participant_id,
+                partial(_same, gone),
+            )
         sql = (
             f"DELETE FROM participants WHERE session_id = %s"
             f" AND participant_id IN {marks(len(user_ids))} RETURNING participant_id"
         )
-        return [row[0] for row in self._db.rows(sql, (session_id, *user_ids))]
+        removed = [row[0] for row in self._db.rows(sql, (session_id, *user_ids))]
+        if removed:
+            self._outbox.cancel(session_id, removed)
+        return removed
+
+    def _gone(self, session_id: str, user_ids: Collection[str]) -> builtins.list[Participant]:
+        """The members as they were, where somebody wants to know."""
+        if not self._events.wants(EventType.PARTICIPANT_REMOVED):
+            return []
+        return self.list(session_id, user_ids)
 
     def set_sticky(self, session_id: str, user_id: str, sticky: bool) -> None:
         sql = "UPDATE participants SET sticky = %s WHERE session_id = %s AND participant_id = %s"
         self._db.later(sql, (int(sticky), session_id, user_id))
+
+    def set_muted(self, session_id: str, user_id: str, muted: bool) -> None:
+        """Whether the member is pushed nothing of this session; what waits is cancelled."""
+        sql = "UPDATE participants SET muted = %s WHERE session_id = %s AND participant_id = %s"
+        self._db.later(sql, (int(muted), session_id, user_id))
+        if muted:
+            self._outbox.cancel(session_id, [user_id])
 
     def share_session(self, one: str, other: str, only: Collection[str] | None = None) -> bool:
         params: builtins.list[object] = [other, one]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
-from imd.actions.ports import SessionQuery
+from imd.actions.queries import SessionQuery
+from imd.domain.events import EventType
 from imd.domain.session import Head, OwnSession, Session, unread
 from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, marks
+from imd.storage.events import Events
 
 _LAST_JOIN = " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_message_seq"
 #: the session of each of a member's rows ``p``, found one by one: what a user's list costs is
@@ -28,8 +31,8 @@ _BEYOND = Bulk(
 class Sessions:
     """SQL on ``sessions``, joined to ``participants`` where it is a member who asks."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
+    def __init__(self, connection: Connection, events: Events) -> None:
+        self._db, self._events = connection, events
         self._each = _EACH if connection.lateral else _JOIN
         self._lock_free = Bulk(
             "sessions_lock_free",
@@ -144,16 +147,26 @@ class Sessions:
                 head.first_message_id,
             ),
         )
+        if made == 1:
+            created = EventType.SESSION_CREATED
+            self._events.note(created, head.id, head.id, partial(self.view, head.id))
         return made == 1
 
+    def _updated(self, session_id: str) -> None:
+        view = partial(self.view, session_id)
+        self._events.note(EventType.SESSION_UPDATED, session_id, session_id, view)
+
     def rename(self, session_id: str, name: str) -> None:
+        self._updated(session_id)
         self._db.later("UPDATE sessions SET name = %s WHERE id = %s", (name, session_id))
 
     def set_status(self, session_id: str, status: int) -> None:
+        self._updated(session_id)
         self._db.later("UPDATE sessions SET status = %s WHERE id = %s", (status, session_id))
 
     def set_topic(self, session_id: str, topic_id: str | None, status: int) -> None:
         """Name the live topic, or none."""
+        self._updated(session_id)
         sql = "UPDATE sessions SET current_topic_id = %s, status = %s WHERE id = %s"
         self._db.later(sql, (topic_id, status, session_id))
 

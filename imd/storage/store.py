@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from imd.actions.ports import Clock, Committed
 from imd.domain.errors import Unavailable
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.engine import CommitUnknown, Connect, Connection, connector, is_sqlite
 from imd.storage.executor import Executor
 from imd.storage.schema import HEAD, SchemaError, version_of
@@ -37,8 +38,11 @@ T = TypeVar("T")
 class Database:
     """Implements the port ``Database`` over two executors, which may be one and the same."""
 
-    def __init__(self, readers: Executor, writers: Executor, epoch: str) -> None:
+    def __init__(
+        self, readers: Executor, writers: Executor, epoch: str, outbound: Outbound = NOTHING
+    ) -> None:
         self._readers, self._writers, self.epoch = readers, writers, epoch
+        self._outbound = outbound
 
     def read(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -59,7 +63,12 @@ class Database:
         """
 
         def run(connection: Connection) -> T:
-            return transact(connection, lambda tx: work(tx, *args, **kw), write=True)
+            return transact(
+                connection,
+                lambda tx: work(tx, *args, **kw),
+                write=True,
+                outbound=self._outbound,
+            )
 
         return self._writers.run(run).addErrback(_unknown)
 
@@ -129,10 +138,12 @@ async def open_store(
     pool: int = 4,
     timeout: float = 10.0,
     auto_migrate: bool = True,
+    outbound: Outbound = NOTHING,
 ) -> Store:
     """Open the database, bring its schema up to date, start the threads.
 
-    ``on_commit`` is called in the reactor after each commit of the writer. Raises SchemaError for
+    ``on_commit`` is called in the reactor after each commit of the writer; ``outbound`` says what
+    a message leaves to be pushed. Raises SchemaError for
     a schema that cannot be used, Broken when the database cannot be reached.
     """
     if is_sqlite(url):
@@ -152,12 +163,13 @@ async def open_store(
     writers = 1 if is_sqlite(url) else WRITERS
     writing = lanes("imd-writer", writers, connector(url, by_key=True))
     reading = lanes("imd-store", pool, connector(url))
-    writer = GroupingWriter(reactor, writing, clock, on_commit, timeout)
+    writer = GroupingWriter(reactor, writing, clock, on_commit, timeout, outbound)
     if is_sqlite(url):
-        database = Database(reading, writing, epoch)
+        database = Database(reading, writing, epoch, outbound)
         return Store(url, database, database, writer, (writing, reading))
     looking = lanes("imd-looks", LOOKING, connector(url, by_key=True))
-    database, looks = Database(reading, reading, epoch), Database(looking, looking, epoch)
+    database = Database(reading, reading, epoch, outbound)
+    looks = Database(looking, looking, epoch, outbound)
     return Store(url, database, looks, writer, (writing, reading, looking))
 
 

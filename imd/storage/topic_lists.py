@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from imd.actions.ports import TopicQuery
+from imd.actions.queries import TopicQuery
 from imd.domain.session_types import SESSION_TYPES
 from imd.domain.topic import STATE_MARKS, ListedTopic
 from imd.storage import rows

@@ -42,7 +42,8 @@ class Users:
         )
         names = [name for name in _SETTABLE if name in fields]
         if names:
-            sets = ", ".join(f"{name} = %s" for name in names)
+            # Whom WeChat refused is tried again after a change of the entry (page 4.4).
+            sets = ", ".join([*(f"{name} = %s" for name in names), "push_refused = NULL"])
             params = [*(fields[name] for name in names), user_id]
             self._db.run(f"UPDATE users SET {sets} WHERE id = %s", params)
         return made == 1

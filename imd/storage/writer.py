@@ -23,6 +23,7 @@ from imd.domain.audit import Note
 from imd.domain.errors import ImError, Unavailable
 from imd.domain.message import Draft
 from imd.domain.participant import Mark, Marked
+from imd.domain.push import NOTHING, Outbound
 from imd.storage.batch import Busy, Job, Result, carry_out
 from imd.storage.engine import CommitUnknown, Connection
 from imd.storage.executor import Executor
@@ -79,7 +80,8 @@ class _Flight(NamedTuple):
 class GroupingWriter:
     """Implements the port ``Writer`` over an executor, with a transaction a thread at most.
 
-    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds.
+    ``announce`` is told of new messages after each commit; ``timeout`` is in seconds; ``outbound``
+    says what the messages leave to be pushed.
     """
 
     def __init__(
@@ -89,9 +91,10 @@ class GroupingWriter:
         clock: Clock,
         announce: Callable[[Sequence[Committed]], None],
         timeout: float = 10.0,
+        outbound: Outbound = NOTHING,
     ) -> None:
         self._reactor, self._executor, self._clock = reactor, executor, clock
-        self._announce, self._timeout = announce, timeout
+        self._announce, self._timeout, self._outbound = announce, timeout, outbound
         self._waiting: deque[_Waiting] = deque()
         self._flights: list[_Flight] = []
         self._pausing = False
@@ -134,10 +137,14 @@ class GroupingWriter:
 
     def _kick(self) -> None:
         while self._may_start():
-            batch = self._gather()
+            batch, late = self._gather()
+            if batch:
+                self._start(batch)
+            # Only now: who is told may send again at once, and must not overtake what was taken.
+            for waiting in late:
+                waiting.settle(Unavailable("The message could not be stored in time."))
             if not batch:
                 break
-            self._start(batch)
         if not (self._waiting or self._flights or self._pausing):
             idle, self._idle = self._idle, []
             for done in idle:
@@ -152,24 +159,28 @@ class GroupingWriter:
             and all(len(flight.batch) <= SMALL for flight in self._flights)
         )
 
-    def _gather(self) -> list[_Waiting]:
-        """What may go in one transaction; the sessions that are under way keep their order."""
+    def _gather(self) -> tuple[list[_Waiting], list[_Waiting]]:
+        """What may go in one transaction, and what came too late for any.
+
+        The sessions that are under way keep their order.
+        """
         now = self._reactor.seconds()
         flying = {id_ for flight in self._flights for id_ in flight.sessions}
         batch: list[_Waiting] = []
+        late: list[_Waiting] = []
         passed: list[_Waiting] = []
         while self._waiting and len(batch) < MOST_BATCH and len(passed) < MOST_PASSED:
             if batch and (batch[0].alone or self._waiting[0].alone):
                 break
             waiting = self._waiting.popleft()
             if waiting.deadline <= now:
-                waiting.settle(Unavailable("The message could not be stored in time."))
+                late.append(waiting)
             elif waiting.job.session_id in flying:
                 passed.append(waiting)
             else:
                 batch.append(waiting)
         self._waiting.extendleft(reversed(passed))
-        return batch
+        return batch, late
 
     def _start(self, batch: list[_Waiting]) -> None:
         jobs = [waiting.job for waiting in batch]
@@ -182,7 +193,7 @@ class GroupingWriter:
             def inside(transaction: Transaction) -> Result:
                 return carry_out(transaction, jobs, now_ms)
 
-            return transact(connection, inside, write=True)
+            return transact(connection, inside, write=True, outbound=self._outbound)
 
         self._executor.run(work).addCallbacks(
             self._done, self._failed, callbackArgs=(flight,), errbackArgs=(flight,)

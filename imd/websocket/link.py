@@ -154,6 +154,7 @@ class Link:
             self.fire(Event.IDLE, code, delay)
 
     def say_goodbye(self, code: Close, delay: int = 0) -> None:
+        self.room.closes[int(code)] += 1
         say = self.room.log.debug if code in _USUAL else self.room.log.info
         say("socket closed: {code}", code=int(code), user_id=self.user_id, client=self.client)
         self.wire.close(code, REASONS[code].format(delay=delay))

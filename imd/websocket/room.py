@@ -120,6 +120,8 @@ class Room:
         self.arrivals = Arrivals(house)
         #: how often a session was entered, by what became of ``after_seq`` (page 3.2)
         self.recoveries: Counter[str] = Counter()
+        #: how many sockets the server has closed, by close code (page 3.4)
+        self.closes: Counter[int] = Counter()
 
     async def in_turn(self, work: Callable[[], Awaitable[None]]) -> None:
         """Carry out a login's work, when few others are at it."""

@@ -59,6 +59,11 @@ class Sticky(Answer, frozen=True):
     sticky: bool
 
 
+class Muted(Answer, frozen=True):
+    session_id: str
+    muted: bool
+
+
 class Exists(Answer, frozen=True):
     session_id: str
     exists: bool

@@ -99,6 +99,11 @@ class PinSession(Request, frozen=True):
     user_id: UserId | None = None
 
 
+class MuteSession(Request, frozen=True):
+    session_id: SessionId
+    user_id: UserId | None = None
+
+
 class SetSessionStatus(Request, frozen=True):
     session_id: SessionId
     status: Literal[0, 1]

@@ -75,6 +75,7 @@ TERMS: dict[str, Term] = {
     "last_message": Term("The newest counted message, shortened", _SESSION["last_message"]),
     "current_topic_id": Term("The live topic", _TOPIC),
     "sticky": Term("Whether the user keeps the session on top", False),
+    "muted": Term("Whether the user is pushed nothing of the session", True),
     "unread": Term("Counted messages of others after the read mark", 2),
     "last_fetch_time": Term("Timestamp of the message at the read mark", _AT),
     "read_seq": Term("Read up to this seq", 5),

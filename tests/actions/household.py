@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import succeed
 
-from imd.actions import messages, participants, sessions, topic_start, topics, users
+from imd.actions import messages, mutes, participants, sessions, topic_start, topics, users
 from imd.actions.ports import Committed, House, Rates, Rules
 from imd.domain.caller import SCOPES, Caller
 from imd.domain.ids import UserId
@@ -123,6 +123,8 @@ class Household:
         "recent": (sessions.list_recent_sessions, s.ListRecentSessions),
         "pin": (sessions.pin_session, s.PinSession),
         "unpin": (sessions.unpin_session, s.PinSession),
+        "mute": (mutes.mute_session, s.MuteSession),
+        "unmute": (mutes.unmute_session, s.MuteSession),
         "rename": (sessions.rename_session, s.RenameSession),
         "status": (sessions.set_session_status, s.SetSessionStatus),
         "members": (participants.list_participants, p.ListParticipants),

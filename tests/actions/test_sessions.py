@@ -192,8 +192,8 @@ async def test_404_for_a_user_403_for_a_service_that_names_one(home: Household) 
     await home.consult()
     acts: list[tuple[str, dict[str, Any]]] = [
         ("session", {}), ("unread", {}), ("pin", {}), ("unpin", {}), ("status", {"status": 0}),
-        ("rename", {"name": "n"}), ("list", {}), ("unread_list", {}), ("read", {}),
-        ("members", {}), ("avatars", {}),
+        ("mute", {}), ("unmute", {}), ("rename", {"name": "n"}), ("list", {}),
+        ("unread_list", {}), ("read", {}), ("members", {}), ("avatars", {}),
     ]  # fmt: skip
     for verb, fields in acts:
         call = getattr(home, verb)
@@ -207,7 +207,7 @@ async def test_404_for_a_user_403_for_a_service_that_names_one(home: Household) 
             with pytest.raises(SessionNotFound):
                 await call(caller, session_id="none", user_id="D1", **fields)
     assert home.courier.told == []
-    for verb in ("unread", "pin", "read", "unread_list"):
+    for verb in ("unread", "pin", "mute", "read", "unread_list"):
         with pytest.raises(InvalidInput):
             await getattr(home, verb)(SERVICE, session_id="s")
 
@@ -235,6 +235,14 @@ async def test_sticky_is_personal_and_comes_first(home: Household) -> None:
     assert [s.id for s in (await home.recent(doctor("D1"))).items] == ["s1"]
     assert (await home.unpin(doctor("D1"), session_id="s0")).sticky is False
     assert [s.id for s in (await home.sessions(doctor("D1"))).items] == ["s1", "s2", "s0"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mute_is_personal_and_taken_back(home: Household) -> None:
+    await home.consult()
+    assert (await home.mute(doctor("D1"), session_id="s")).muted is True
+    assert (await home.mute(SERVICE, session_id="s", user_id="D1")).muted is True
+    assert (await home.unmute(doctor("D1"), session_id="s")).muted is False
 
 
 @pytest_twisted.ensureDeferred

@@ -107,6 +107,8 @@ _FIELDS: Final[dict[str, Callable[[Cell, Scene], Fields]]] = {
     "count_sessions_by_type": _TYPED,
     "pin_session": _LOOK,
     "unpin_session": _LOOK,
+    "mute_session": _LOOK,
+    "unmute_session": _LOOK,
     "set_session_status": _with({"status": 1}),
     "rename_session": _with({"name": "n"}),
     "list_recent_sessions": _whom,

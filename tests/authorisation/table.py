@@ -71,6 +71,8 @@ REST: Final = {
     "count_sessions_by_type":         _OWN,
     "pin_session":                    _CHANGE,
     "unpin_session":                  _CHANGE,
+    "mute_session":                   _CHANGE,
+    "unmute_session":                 _CHANGE,
     "set_session_status":             _CHANGE,
     "rename_session":                 _CHANGE,
     "list_recent_sessions":           _OWN,
@@ -122,7 +124,8 @@ TELLS: Final = frozenset({"open_session", "start_topic_in_session making"})
 #: what a key that names nobody is told on personal routes; what the others do there is in REST
 NEEDS_USER: Final = frozenset({
     "get_badge", "login", "logout", "list_sessions", "list_sessions_by_type",
-    "count_sessions_by_type", "pin_session", "unpin_session", "list_recent_sessions",
+    "count_sessions_by_type", "pin_session", "unpin_session", "mute_session",
+    "unmute_session", "list_recent_sessions",
     "post_message", "post_message into topic", "list_unread", "mark_read", "count_all_unread",
     "count_unread", "end_topic", "enter_topic", "list_topics", "list_health_topics",
     "list_topics_by_type", "count_topics_by_type",

@@ -206,3 +206,53 @@ def test_all_problems_are_reported_at_once() -> None:
     assert [line.partition(":")[0] for line in lines] == [
         "http.allowed_origins", "auth.secret", "database.url",
     ]  # fmt: skip
+
+
+# ---- push and webhooks (pages 4.4 and 5.6)
+
+WECHAT = {"push.wechat.app_id": "wx", "push.wechat.app_secret": "s", "push.wechat.template_id": "T"}
+HOOK = {"url": "https://h/x", "secret": "0123456789abcdef"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "values", "key"),
+    [
+        ("dev", {"push.wechat.app_id": "wx"}, "push.wechat.app_secret"),
+        ("dev", {**WECHAT, "push.wechat.url": "https://h/{secret}"}, "push.wechat.url"),
+        ("dev", {**WECHAT, "push.wechat.url": "https://h/{text}"}, "push.wechat.url"),
+        ("dev", {**WECHAT, "push.wechat.url": "https://h/{seq:99}"}, "push.wechat.url"),
+        ("dev", {**WECHAT, "push.wechat.url": "https://h/{seq.x}"}, "push.wechat.url"),
+        ("dev", {**WECHAT, "push.wechat.url": "https://h/{"}, "push.wechat.url"),
+        ("dev", {**WECHAT, "push.wechat.fields": {"thing1": "{x}"}}, "push.wechat.fields"),
+        ("dev", {"push.wechat.base_url": "http://10.0.0.1"}, "push.wechat.base_url"),
+        ("prod", {"push.wechat.base_url": "http://127.0.0.1:1"}, "push.wechat.base_url"),
+        ("dev", {"push.wechat.base_url": "ftp://h"}, "push.wechat.base_url"),
+        ("dev", {"push.getui.app_id": "x"}, "push.getui.app_key"),
+        ("dev", {"push.subscribe.app_id": "x"}, "push.subscribe.app_secret"),
+        ("dev", {"push.quiet": ("wechat 25:00-07:00",)}, "push.quiet"),
+        ("dev", {"push.retry_max": 1.0}, "push.retry_max"),
+        ("dev", {"webhooks": [{**HOOK, "url": "http://h/x"}]}, "webhooks"),
+        ("prod", {"webhooks": [{**HOOK, "url": "http://127.0.0.1/x"}]}, "webhooks"),
+        ("prod", {"webhooks": [{**HOOK, "secret": "short"}]}, "webhooks"),
+        ("dev", {"webhooks": [{**HOOK, "events": ["message.read"]}]}, "webhooks"),
+        ("dev", {"webhooks": [HOOK, HOOK]}, "webhooks"),
+    ],
+)
+def test_push_settings_that_cannot_work_are_refused(profile, values, key) -> None:
+    told = check(assemble(profile, Path("/s"), {"auth.secret": SECRET, **values}), {})
+    assert any(line.startswith(key) for line in told), told
+    assert "0123456789abcdef" not in "".join(told)
+
+
+def test_push_settings_that_work_pass() -> None:
+    values: dict[str, object] = {
+        **WECHAT,
+        "push.include_text": True,
+        "push.wechat.url": "https://h/{session_id}?m={message_id}",
+        "push.wechat.fields": {"thing1": "{text}"},
+        "push.wechat.by_session_type": {"8": {"template_id": "T8"}},
+        "push.wechat.base_url": "http://127.0.0.1:3099",
+        "push.quiet": ("wechat 22:00-07:00", "app@D1 off"),
+        "webhooks": [{**HOOK, "events": ["message.created"]}],
+    }
+    assert check(assemble("dev", Path("/s"), values), {}) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imd.config import Settings, SettingsError, defaults, load, sources
-from imd.config.settings import SECTIONS
+from imd.config.settings import SECTIONS, attribute_of
 
 SECRET = "vq3Zp0TyLw8nXeKb5RgUj1MfSa7HdCiO4k2"
 
@@ -69,7 +69,8 @@ def test_the_packaged_file_says_the_defaults_of_the_code(profile) -> None:
     expected = defaults(profile, Path("/s"))
     for section in SECTIONS:
         if section != "auth":
-            assert getattr(loaded, section) == getattr(expected, section)
+            name = attribute_of(section)
+            assert getattr(loaded, name) == getattr(expected, name)
     assert loaded.auth.mode == expected.auth.mode
 
 
@@ -227,3 +228,50 @@ def test_relative_tls_paths_start_from_the_settings_file(tmp_path: Path) -> None
     (tmp_path / "k.pem").touch()
     file = written(tmp_path, '[http]\ntls_cert = "c.pem"\ntls_key = "k.pem"\n')
     assert dev(file=file).http.tls_cert == str(tmp_path / "c.pem")
+
+
+def test_sections_may_stand_inside_sections(tmp_path: Path) -> None:
+    text = (
+        '[push]\ngrace = 5\n[push.wechat]\napp_id = "wx"\napp_secret = "s"\ntemplate_id = "T"\n'
+        '[push.wechat.fields]\nthing1 = "{session_name}"\n'
+        '[push.wechat.by_session_type."8"]\ntemplate_id = "T8"\n'
+    )
+    loaded = dev(file=written(tmp_path, text))
+    assert (loaded.push.grace, loaded.push_wechat.app_id) == (5.0, "wx")
+    assert loaded.push_wechat.fields == {"thing1": "{session_name}"}
+    assert loaded.push_wechat.by_session_type["8"].template_id == "T8"
+
+
+def test_tables_come_from_the_environment_as_json() -> None:
+    environ = {
+        "IMD_PUSH_WECHAT_APP_ID": "wx",
+        "IMD_PUSH_WECHAT_APP_SECRET": "s",
+        "IMD_PUSH_WECHAT_TEMPLATE_ID": "T",
+        "IMD_PUSH_WECHAT_FIELDS": '{"thing1": "{seq}"}',
+        "IMD_PUSH_GETUI_BASE_URL": "http://127.0.0.1:1",
+        "IMD_WEBHOOKS": '[{"url": "https://h/x", "secret": "s"}]',
+    }
+    loaded = dev(environ)
+    assert loaded.push_wechat.fields == {"thing1": "{seq}"}
+    (hook,) = loaded.top.webhooks
+    assert (hook.url, hook.events) == ("https://h/x", ("*",))
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "{}", '[{"url": "https://h"}]', '[{"url": "https://h", "secret": "s", "x": 1}]']
+)
+def test_bad_webhooks_are_refused_without_their_secrets(value) -> None:
+    with pytest.raises(SettingsError) as caught:
+        dev({"IMD_WEBHOOKS": value})
+    (line,) = caught.value.problems
+    assert line.startswith("webhooks: *** in IMD_WEBHOOKS is not allowed")
+
+
+def test_a_webhooks_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("a secret from a file\n")
+    text = '[[webhooks]]\nurl = "https://h/x"\nsecret_file = "hook"\nevents = ["topic.ended"]\n'
+    (hook,) = dev(file=written(tmp_path, text)).top.webhooks
+    assert (hook.secret, hook.events) == ("a secret from a file", ("topic.ended",))
+    (tmp_path / "hook").unlink()
+    with pytest.raises(SettingsError, match="webhooks"):
+        dev(file=tmp_path / "imd.toml")

@@ -28,6 +28,7 @@ GET /sessions/{session}/session user_id
 GET /sessions/sessionListByType user_id type status cursor size
 GET /sessions/sessionCountByType user_id type status
 PUT,DELETE /sessions/{session}/sticky user_id
+PUT,DELETE /sessions/{session}/mute user_id
 PUT,POST /sessions/{session}/status status
 POST,PUT /sessions/{session}/name name
 GET /sessions/recent user_id business_type kind type since cursor size

@@ -184,13 +184,62 @@ POINTS: Final[dict[str, Callable[[], None]]] = {
 _last = 0
 
 
+def claimed() -> None:
+    from imd.push.postman import Postman
+
+    _around(Postman, "_begin", before=_always)
+
+
+def amid_sending() -> None:
+    from imd.push.http import HttpPoster
+
+    def is_push(poster: object, url: str, *rest: object) -> bool:
+        return "template/send" in url
+
+    _around(HttpPoster, "post", before=is_push)
+
+
+def sent() -> None:
+    from imd.push.postman import Postman
+
+    _around(Postman, "_arrived", before=_always)
+
+
+def before_marking() -> None:
+    """The result is being written, and not committed."""
+    from imd.storage.outbox import Outbox
+
+    _around(Outbox, "end", after=_always)
+
+
+def after_marking() -> None:
+    from imd.push.rounds import Rounds
+
+    _around(Rounds, "kick", before=_always)
+
+
+#: the steps of a push, in their order
+PUSH_POINTS: Final[dict[str, Callable[[], None]]] = {
+    "claimed": claimed,
+    "amid-sending": amid_sending,
+    "sent": sent,
+    "before-marking": before_marking,
+    "after-marking": after_marking,
+}
+
+
 def main() -> None:
     """Set the point, then be twistd; the command line is ``imd`` and its options."""
     global _last
     point, _, last = os.environ["CRASH_AT"].partition(":")
     _last = int(last)
     _mark_batches()
-    POINTS[point]()
+    {**POINTS, **PUSH_POINTS}[point]()
+    if lease := os.environ.get("CRASH_LEASE"):
+        from imd.push import postman
+
+        module: Any = postman
+        module.LEASE = int(lease)
     signal.signal(signal.SIGUSR2, _arm)
     sys.argv = ["twistd", "-n", "--pidfile=", "imd", *sys.argv[1:]]
     from twisted.scripts.twistd import run

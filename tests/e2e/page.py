@@ -131,18 +131,22 @@ class Page:
                 return
             await asyncio.sleep(pause or self._random.uniform(0.02, 0.05) * 2 ** min(losses, 4))
 
+    def _dial(self) -> connect:
+        """A connection that is about to be made."""
+        return connect(
+            f"ws://127.0.0.1:{self._port}/ws",
+            compression=None,
+            proxy=None,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=10,
+            close_timeout=1,
+        )
+
     async def _once(self) -> float | None:
         """One connection; seconds to wait before the next, or None for never again."""
         try:
-            async with connect(
-                f"ws://127.0.0.1:{self._port}/ws",
-                compression=None,
-                proxy=None,
-                max_size=None,
-                ping_interval=None,
-                open_timeout=10,
-                close_timeout=1,
-            ) as socket:
+            async with self._dial() as socket:
                 try:
                     await self._log_in(socket)
                     async for frame in socket:
@@ -224,9 +228,8 @@ class Page:
         for frame in waiting:
             await self._take(frame)
 
-    @staticmethod
     async def _put(
-        socket: ClientConnection | None, name: object, method: str, params: dict[str, Any]
+        self, socket: ClientConnection | None, name: object, method: str, params: dict[str, Any]
     ) -> None:
         frame: dict[str, object] = {"jsonrpc": "2.0", "method": method, "params": params}
         if name is not None:

@@ -11,8 +11,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Note, size
 from tests.e2e.page import Page
@@ -53,6 +55,7 @@ async def _crowd(imd: Imd, idle: int, slow: int, note: Note) -> None:
         stalled = await asyncio.to_thread(_log_in, imd.port, patient, SESSION, slow, 4096)
         try:
             await _fill(rest, reader, stalled)
+            assert await asyncio.to_thread(_closed_by_the_server, imd.port) == {"4408": slow}
             sent = (await rest.post(SESSION, "之后", "after")).must(201)
             await reader.reached(sent["seq"])
             # The crowd is untouched, and still gets what is meant for it.
@@ -143,6 +146,18 @@ async def _fill(rest: Rest, reader: Page, stalled: list[RawSocket]) -> None:
     await asyncio.to_thread(
         until, lambda: all(_is_dead(one) for one in deaf), 30, "the deaf ones to be dropped"
     )
+
+
+def _closed_by_the_server(port: int) -> dict[str, float]:
+    """How many sockets by close code, as an operator sees it."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return {
+        sample.labels["code"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "imd_socket_closes_total"
+    }
 
 
 def _kernel_holds() -> int:

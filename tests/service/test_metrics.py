@@ -38,20 +38,36 @@ def test_requests_are_told_by_route_and_status():
     assert sample(metrics, "imd_request_seconds_bucket", status="201", le="0.005") == 1
 
 
+class Pushed:
+    """What a push room might say of itself."""
+
+    outbox = {("wechat", "pending"): 4, ("wechat", "dead"): 1}
+    age = 2.5
+
+    def results(self):
+        return {("wechat", "45009"): 3}
+
+
 def test_other_rooms_numbers_are_read_when_somebody_looks():
     metrics, sockets, stored = Metrics(), {"doctor": 2, "patient": 0}, [3]
     metrics.watch(
         Sources(
-            sockets=sockets, recoveries={"recovered": 4}, stored=lambda: stored[0],
-            database_waits=lambda: (2, 0.5), outbox=lambda: {"dead": 1},
+            sockets=sockets, recoveries={"recovered": 4}, closes={4408: 2},
+            stored=lambda: stored[0], database_waits=lambda: (2, 0.5), pushes=Pushed(),
         )
     )  # fmt: skip
     stored[0] = 7
     assert sample(metrics, "imd_messages_stored_total") == 7
     assert sample(metrics, "imd_sockets", client_type="doctor") == 2
     assert sample(metrics, "imd_recoveries_total", outcome="recovered") == 4
+    assert sample(metrics, "imd_socket_closes_total", code="4408") == 2
     assert sample(metrics, "imd_database_wait_seconds_sum") == 0.5
-    assert sample(metrics, "imd_outbox", state="dead") == 1
+    assert sample(metrics, "imd_outbox", channel="wechat", state="dead") == 1
+    assert sample(metrics, "imd_outbox_oldest_seconds") == 2.5
+    assert sample(metrics, "imd_push_results_total", channel="wechat", code="45009") == 3
+    assert Figures(metrics, Clock()).now()["push"] == {
+        "total": 4, "by_state": {"pending": 4, "dead": 1},
+    }  # fmt: skip
 
 
 def test_a_bus_is_told_of_where_there_is_one():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from imd.actions.ports import MessageQuery, SessionQuery
+from imd.actions.queries import MessageQuery, SessionQuery
 from tests.storage.ground import Ground, together
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest_twisted
 
-from imd.actions.ports import TopicQuery
+from imd.actions.queries import TopicQuery
 from imd.domain.ids import UserId
 from imd.domain.participant import Seat
 from tests.storage.ground import Ground

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imd.actions.ports import MessageQuery, SessionQuery, TopicQuery
+from imd.actions.queries import MessageQuery, SessionQuery, TopicQuery
 from imd.storage.engine import Row
 from imd.storage.migrate import upgrade
 from imd.storage.postgres import PostgresConnection

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
+import psycopg2
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError
@@ -331,3 +333,27 @@ async def test_idle_fires_when_everything_is_stored(ground: Ground) -> None:
     assert all(send.called for send in sends)
     assert len(await ground.log("s")) == 600
     await ground.store.writer.idle()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_send_whose_session_is_held_is_not_overtaken(ground: Ground) -> None:
+    """I3: who is answered may send again at once, and must not pass one that has to wait."""
+    if not ground.postgres:
+        pytest.skip("SQLite has one writer, and holds nothing")
+    for session in ("s1", "s2"):
+        await ground.session(session, "A")
+    writer, later = ground.store.writer, []
+    with closing(psycopg2.connect(ground.url)) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT id FROM im.sessions WHERE id = 's1' FOR UPDATE")
+
+        def answered(posted: Posted) -> Posted:
+            holder.rollback()
+            later.append(writer.post(ground.draft("s1", "A", "second")))
+            return posted
+
+        busy = writer.post(ground.draft("s2", "A", "keeps the writer busy"))
+        first = writer.post(ground.draft("s1", "A", "first"))
+        beside = writer.post(ground.draft("s2", "A", "beside it")).addCallback(answered)
+        await together([busy, first, beside])
+        await together(later)
+    assert [message.content for message in await ground.log("s1")] == ["first", "second"]

@@ -14,7 +14,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from imd.actions.ports import Committed, House, MessageQuery, Posted, Rates, Rules, SessionQuery
+from imd.actions.ports import (
+    Committed,
+    House,
+    Posted,
+    Rates,
+    Rules,
+)
+from imd.actions.queries import MessageQuery, SessionQuery
 from imd.domain.caller import Caller
 from imd.domain.errors import NotAMember, SessionNotFound, Unauthenticated, Unavailable
 from imd.domain.message import Draft, LastMessage, Message

@@ -149,6 +149,8 @@ export interface TypeCounts { count: number; by_type: Record<string, number> }
 
 export interface Sticky { session_id: string; sticky: boolean }
 
+export interface Muted { session_id: string; muted: boolean }
+
 export interface Exists { session_id: string; exists: boolean }
 
 export interface Message { id: string; session_id: string; seq: number; topic_id: string | null; sender_id: string; sender_name: string | null; type: number; content: unknown; timestamp: number; client_msg_id: string | null; business_type: number; version: number; recalled: boolean }
@@ -228,6 +230,10 @@ export interface Sessions {
   pinSession(options: { session_id: string; user_id?: string | null } & Callbacks<Sticky>): Promise<Sticky>;
   /** No longer keep it on top */
   unpinSession(options: { session_id: string; user_id?: string | null } & Callbacks<Sticky>): Promise<Sticky>;
+  /** Push nothing of a session to one user */
+  muteSession(options: { session_id: string; user_id?: string | null } & Callbacks<Muted>): Promise<Muted>;
+  /** Push it again */
+  unmuteSession(options: { session_id: string; user_id?: string | null } & Callbacks<Muted>): Promise<Muted>;
   /** Set a session's status */
   setSessionStatus(options: { session_id: string; status: 0 | 1; user_id?: string | null } & Callbacks<OwnSession | Session>): Promise<OwnSession | Session>;
   /** Set a session's status */

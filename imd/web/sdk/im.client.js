@@ -35,6 +35,8 @@
       countSessionsByType: "GET /sessions/sessionCountByType",
       pinSession: "PUT /sessions/{session_id}/sticky",
       unpinSession: "DELETE /sessions/{session_id}/sticky",
+      muteSession: "PUT /sessions/{session_id}/mute",
+      unmuteSession: "DELETE /sessions/{session_id}/mute",
       setSessionStatus: "PUT /sessions/{session_id}/status",
       setSessionStatusPost: "POST /sessions/{session_id}/status",
       renameSession: "POST /sessions/{session_id}/name",

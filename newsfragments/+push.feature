@@ -1,0 +1,1 @@
+Push: patients are told of unseen messages by WeChat (template and subscribe messages), doctors by Getui, the platform by signed webhooks; an outbox in the message's transaction, quiet hours, mute of a session (`PUT/DELETE /sessions/:session_id/mute`), `imdctl push`, `imdctl webhook`, `imdctl fake-wechat`.
