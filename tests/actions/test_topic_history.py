@@ -18,7 +18,7 @@ import pytest_twisted
 from imd.domain.ids import UserId
 from imd.domain.participant import Seat
 from imd.domain.session import Head
-from imd.domain.topic import STATE_MARKS, Topic, state_of
+from imd.domain.topic import STATE_MARKS, Topic
 from tests.actions.topic_world import SERVICE, Town, doctor
 from tests.storage.ground import NOW, together
 
@@ -55,7 +55,8 @@ class Model:
 
 def count(topics: list[Topic]) -> dict[str, int]:
     return {
-        state: sum(state_of(t.status, t.reply) == state for t in topics) for state in STATE_MARKS
+        state: sum((t.status, t.reply) == marks for t in topics)
+        for state, marks in STATE_MARKS.items()
     }
 
 

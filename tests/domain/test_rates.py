@@ -85,3 +85,18 @@ def test_a_clock_that_goes_back_gives_nothing_and_raises_nothing(pauses, back) -
         rate.take("a", back)
     for pause in pauses:
         assert rate.take("a", max(0, back - pause)) > 0
+
+
+def test_a_long_pause_saves_up_one_burst_and_no_more() -> None:
+    rate = Rate(10, 20)
+    assert rate.take("u", 10**7) == 0
+    later = 10**7 + 3_600_000
+    assert [rate.take("u", later) for _ in range(20)] == [0.0] * 20
+    assert rate.take("u", later) == pytest.approx(0.1)
+
+
+def test_a_clock_that_steps_back_takes_nothing_away() -> None:
+    rate = Rate(10, 20)
+    assert rate.take("u", 10**7) == 0
+    assert [rate.take("u", 10**7 - 60_000) for _ in range(19)] == [0.0] * 19
+    assert rate.take("u", 10**7 - 60_000) > 0

@@ -6,40 +6,19 @@ silent repeat: whether to send again is the test's decision.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode
 
-API = "/api/v2"
-#: seconds in which anything is answered
-SECONDS = 30.0
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    raw: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.raw)
-
-    def must(self, *statuses: int) -> Any:
-        """The JSON body, after a check of the status."""
-        assert self.status in statuses, f"{self.status}, not {statuses}: {self.raw[:500]!r}"
-        return self.json if self.raw else None
+from tests.asking import API, Answer, Line
 
 
 class Rest:
     """One caller's connection; requests go one after another."""
 
     def __init__(self, port: int, credential: str | None = None) -> None:
-        self._port, self._credential = port, credential
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._line, self._credential = Line(port), credential
 
     async def ask(
         self,
@@ -53,46 +32,11 @@ class Rest:
         target = path if path.startswith("/healthz") or path == "/readyz" else API + path
         if query:
             target += "?" + urlencode(query)
-        data = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-        head = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1"]
-        if self._credential is not None:
-            head.append(f"Authorization: Bearer {self._credential}")
-        if body is not None:
-            head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
-        wire = "\r\n".join([*head, "", ""]).encode() + data
-        try:
-            return await asyncio.wait_for(self._exchange(wire), SECONDS)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, asyncio.IncompleteReadError):
-                raise ConnectionResetError("the answer broke off") from error
-            raise
-
-    async def _exchange(self, wire: bytes) -> Answer:
-        if self._streams is not None and self._streams[0].at_eof():
-            # Idle for too long: the server said goodbye before anything was asked.
-            self.close()
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
-        reader, writer = self._streams
-        writer.write(wire)
-        await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        status = int(head[0].split(" ")[1])
-        headers = {}
-        for line in head[1:-2]:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", "0"))
-        raw = await reader.readexactly(length) if length else b""
-        if headers.get("connection", "").lower() == "close":
-            self.close()
-        return Answer(status, headers, raw)
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        return await self._line.exchange(method, target, data, self._credential)
 
     def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        self._line.close()
 
     # ---- what nearly every test does
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.asking import Answer
 from tests.e2e.page import Page
-from tests.e2e.rest import Answer, Rest
+from tests.e2e.rest import Rest
 from tests.e2e.server import NO_LIMITS, Imd, running, token
 from tests.servers import PostgresServer
 
