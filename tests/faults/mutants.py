@@ -135,8 +135,8 @@ MUTANTS: Final = (
         (
             Change(
                 _FEED,
-                "        hold.after = after\n        self.known",
-                "        hold.after = max(0, after - 1)\n        self.known",
+                "        hold.after, hold.roster = after, roster\n",
+                "        hold.after, hold.roster = max(0, after - 1), roster\n",
             ),
         ),
         faults=("net-cut",),
@@ -148,15 +148,11 @@ MUTANTS: Final = (
             Change(
                 "imd/websocket/entrance.py",
                 "    admission.expect(link, session_id)\n    try:\n"
-                "        joined = await live.join(house, caller, user_id, session_id,"
-                " after_seq, epoch)\n"
-                "        total = await live.unread_total(house, caller, user_id)\n",
+                "        joined = await link.room.arrivals.join(entry)\n",
                 "    try:\n"
-                "        joined = await live.join(house, caller, user_id, session_id,"
-                " after_seq, epoch)\n"
-                "        total = await live.unread_total(house, caller, user_id)\n"
+                "        joined = await link.room.arrivals.join(entry)\n"
                 "        admission.expect(link, session_id)\n"
-                "        feed = house.courier.feeds.get(session_id)\n"
+                "        feed = link.room.house.courier.feeds.get(session_id)\n"
                 "        last = max(joined.last_seq, feed.position or 0)\n"
                 "        joined = joined._replace(last_seq=last)\n",
             ),
@@ -262,6 +258,11 @@ MUTANTS: Final = (
                 _FEEDS,
                 "            self._end(feed, feed.links(user_ids))\n",
                 "            feed.links(user_ids)\n",
+            ),
+            Change(
+                _FEEDS,
+                "            self._end(feed, links)\n            ended += len(links)\n",
+                "            ended += len(links)\n",
             ),
         ),
         seconds=8,
