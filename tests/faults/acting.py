@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed
 
+from tests.asking import Answer
 from tests.e2e.page import Refused
-from tests.e2e.rest import Answer
 from tests.e2e.server import token
 from tests.faults.callers import Caller
 from tests.faults.history import History

@@ -14,7 +14,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.rest import Answer, Rest
+from tests.asking import Answer
+from tests.e2e.rest import Rest
 from tests.faults.history import History
 
 #: seconds that a caller waits for an answer
