@@ -261,6 +261,11 @@ MUTANTS: Final = (
                 "            self._end(feed, feed.links(user_ids))\n",
                 "            feed.links(user_ids)\n",
             ),
+            Change(
+                _FEEDS,
+                "            self._end(feed, links)\n            ended += len(links)\n",
+                "            ended += len(links)\n",
+            ),
         ),
         seconds=8,
     ),

@@ -1,9 +1,8 @@
 """I8: nobody reads, sends to, or learns of a session without being a member or a service.
 
 What was asked for after a removal had been answered must not reach the removed one, by any road,
-until somebody adds it again; its sockets inside the session end with 4403. Another process knows
-of a removal by a hint, or by its sweep where none came (docs/architecture.md says so): until then
-it is granted to deliver what it stores itself.
+until somebody adds it again; its sockets inside the session end with 4403. That holds in every
+process, whether a hint told it of the removal or not.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from tests.faults.story import NEVER, Socket, Span, Story, Violation, stays
 
 #: seconds after a removal in which a socket of the removed one may still be closing
 CLOSING = 5.0
-#: seconds that a hint may take to another process, and how long a fault is felt after its end
-HINT, FELT = 0.5, 3.0
 
 
 def private(story: Story) -> Iterator[Violation]:
@@ -30,8 +27,10 @@ def private(story: Story) -> Iterator[Violation]:
             continue
         for span in _outside(story, session, user):
             # What was stored, or on its way, before the removal was answered may still arrive.
-            late = t > span.begin + (CLOSING if seq is None else _grace(story, span.begin))
-            late = late and (seq is None or seq > bounds.newest(session, span.begin))
+            if seq is None:
+                late = t > span.begin + CLOSING
+            else:
+                late = seq > bounds.newest(session, span.begin)
             if span.begin < t < span.end and late:
                 yield Violation("I8", session, f"{who} is outside and was shown at {t:.3f}: {what}")
     for call in story.calls:
@@ -43,14 +42,6 @@ def private(story: Story) -> Iterator[Violation]:
                 yield Violation("I8", call.session, what)
     for socket in story.sockets.values():
         yield from _stayed(story, socket)
-
-
-def _grace(story: Story, removed: float) -> float:
-    """Seconds after a removal in which another process need not know of it."""
-    if max(story.meta.get("nodes", 1), story.meta.get("workers", 0)) <= 1:
-        return 0.0
-    hurt = any(begin < removed + HINT and removed < end + FELT for begin, end, _ in story.hurts)
-    return CLOSING if hurt else HINT
 
 
 def _outside(story: Story, session: str, user: str) -> list[Span]:
