@@ -10,13 +10,15 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean distclean sdk-reference
+.PHONY: help setup run test lint format bench clean distclean sdk-reference deb deb-test pins
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
 	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
 	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
+	@echo 'make deb     the Debian package in dist/  (make deb-test tries it in a bare Debian, as root)'
+	@echo 'make pins    the wheels of the package, pinned anew from setup.cfg (ARGS=--upgrade: the newest)'
 	@echo 'make setup   only set up .venv, for all of the above'
 	@echo 'make clean   remove what building and testing left; make distclean .venv too'
 
@@ -39,6 +41,10 @@ $(VENV)/.test-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
 	@$(PIP) --editable '.[postgres,redis,test]'
 	@touch $@
 
+$(VENV)/.release-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
+	@$(PIP) --editable '.[release]'
+	@touch $@
+
 setup: $(VENV)/.test-stamp
 
 run: $(VENV)/.run-stamp
@@ -58,6 +64,16 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
+
+# Built from a copy, so that nothing of it stays here but the wheels that it fetched.
+deb:
+	@debian/build
+
+deb-test:
+	@debian/deb-test
+
+pins: $(VENV)/.release-stamp
+	@$(BIN)/python debian/pins $(ARGS)
 
 format: setup
 	@$(BIN)/ruff check --fix .
