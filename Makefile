@@ -10,13 +10,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean distclean sdk-reference deb deb-test pins
+.PHONY: help setup run test lint format bench clean distclean sdk-reference deb deb-test docs pins
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
 	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
 	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
+	@echo 'make docs    the manual, in build/docs'
 	@echo 'make deb     the Debian package in dist/  (make deb-test tries it in a bare Debian, as root)'
 	@echo 'make pins    the wheels of the package, pinned anew from setup.cfg (ARGS=--upgrade: the newest)'
 	@echo 'make setup   only set up .venv, for all of the above'
@@ -39,6 +40,10 @@ $(VENV)/.run-stamp: setup.cfg pyproject.toml | $(VENV)/.venv-stamp
 
 $(VENV)/.test-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
 	@$(PIP) --editable '.[postgres,redis,test]'
+	@touch $@
+
+$(VENV)/.docs-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
+	@$(PIP) --editable '.[postgres,redis,docs]'
 	@touch $@
 
 $(VENV)/.release-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
@@ -64,6 +69,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.docs-stamp
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
 
 # Built from a copy, so that nothing of it stays here but the wheels that it fetched.
 deb:

@@ -17,7 +17,7 @@ import imd
 from imd.cli.main import imdctl
 
 ENVIRONMENT = {
-    "IM_PROFILE": "The profile without --profile: dev, test or prod. The package's imdctl says prod.",
+    "IM_PROFILE": "The profile without --profile; the package's imdctl says prod.",
     "IMD_CONFIG": "A file of settings, read after /etc/imd/PROFILE.toml.",
     "IMD_STATE_DIR": "The state directory without --state-dir.",
     "IMD_SECTION_KEY": "Any setting, as IMD_DATABASE_URL for database.url.",
@@ -31,7 +31,9 @@ def plain(text: str) -> str:
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
 
 
-def commands(ctx: click.Context, command: click.Command) -> Iterator[tuple[click.Context, click.Command]]:
+def commands(
+    ctx: click.Context, command: click.Command
+) -> Iterator[tuple[click.Context, click.Command]]:
     """Every command that can be called, groups left out."""
     if not isinstance(command, click.Group):
         yield ctx, command
