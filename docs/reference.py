@@ -205,17 +205,18 @@ def socket() -> Lines:
 
 
 def comments() -> dict[str, str]:
-    """What prod.toml says above each key."""
+    """What prod.toml says above each key; keys that follow each other share it."""
     said: dict[str, str] = {}
-    section, above = "", []
+    section = last = ""
+    above: list[str] = []
     for line in (PROFILES / "prod.toml").read_text("utf-8").splitlines():
         heading = re.fullmatch(r"#?\[+([\w.]+)\]+", line)
         key = re.match(r"#?(\w+) = ", line)
         if heading:
             section, above = heading[1], []
         elif key:
-            said[f"{section}.{key[1]}"] = " ".join(above)
-            above = [] if not key[1].endswith("_file") else above
+            last = said[f"{section}.{key[1]}"] = " ".join(above) or last
+            above = []
         elif line.startswith("# "):
             above.append(line[2:])
         else:
