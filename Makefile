@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults lint format bench clean distclean sdk-reference
+.PHONY: help setup run test faults lint format bench clean distclean sdk-reference deb deb-test docs pins release versions
 
 help:
 	@echo 'make run     run the server on http://127.0.0.1:3000, state in ./var'
@@ -18,6 +18,11 @@ help:
 	@echo 'make faults  hurt real servers for long, and judge what they kept (IMD_FAULTS_SEEDS, _SECONDS)'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
 	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
+	@echo 'make docs    the manual, in build/docs'
+	@echo 'make deb     the Debian package in dist/  (make deb-test tries it in a bare Debian, as root)'
+	@echo 'make release what is published of HEAD, in dist/release'
+	@echo 'make versions  the oldest and the newest libraries allowed, tried (needs the network)'
+	@echo 'make pins    the wheels of the package, pinned anew from setup.cfg (ARGS=--upgrade: the newest)'
 	@echo 'make setup   only set up .venv, for all of the above'
 	@echo 'make clean   remove what building and testing left; make distclean .venv too'
 
@@ -38,6 +43,14 @@ $(VENV)/.run-stamp: setup.cfg pyproject.toml | $(VENV)/.venv-stamp
 
 $(VENV)/.test-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
 	@$(PIP) --editable '.[postgres,redis,test]'
+	@touch $@
+
+$(VENV)/.docs-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
+	@$(PIP) --editable '.[postgres,redis,docs]'
+	@touch $@
+
+$(VENV)/.release-stamp: setup.cfg pyproject.toml $(VENV)/.run-stamp
+	@$(PIP) --editable '.[release]'
 	@touch $@
 
 setup: $(VENV)/.test-stamp
@@ -65,6 +78,27 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.docs-stamp
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+
+# Built from a copy, so that nothing of it stays here but the wheels that it fetched.
+deb:
+	@debian/build
+
+deb-test:
+	@debian/deb-test
+
+# What is published of HEAD, in dist/release, the same bytes each time.
+release: $(VENV)/.release-stamp
+	@.ci/release
+
+# The oldest and the newest libraries that setup.cfg allows, with every Python that is here.
+versions: $(VENV)/.release-stamp
+	@.ci/versions $(ARGS)
+
+pins: $(VENV)/.release-stamp
+	@$(BIN)/python debian/pins $(ARGS)
 
 format: setup
 	@$(BIN)/ruff check --fix .

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from imd import __version__
 from imd.config import Settings
-from imd.service.notify import ALIVE, READY, STOPPING, Systemd
+from imd.service.notify import ALIVE, MORE_TIME, READY, STOPPING, Systemd
 from imd.service.ordered import Steps
 from imd.service.steady import Steady
 
@@ -22,6 +22,8 @@ log = Logger()
 
 #: seconds that the stop of something small may take
 AT_ONCE: Final = 0.2
+#: seconds for the end of the process itself, after its last resort
+_SPARE: Final = 5.0
 
 
 def repeat(
@@ -50,9 +52,18 @@ def announce(settings: Settings, port: int) -> None:
         )
 
 
-def watch(steps: Steps, reactor: Any, systemd: Systemd) -> None:
-    """Tell systemd that the server is ready, then that it is alive, at last that it stops."""
+def watch(steps: Steps, reactor: Any, systemd: Systemd, leave: Callable[[], float]) -> None:
+    """Tell systemd that the server is ready, then that it is alive, at last that it stops.
+
+    ``leave`` says at the stop how many seconds it may take, so that the unit's TimeoutStopSec
+    needs not follow ``http.drain``.
+    """
     systemd.tell(READY)
     if systemd.alive_every is not None:
         repeat(steps, reactor, "watchdog", systemd.alive_every, lambda: systemd.tell(ALIVE))
-    steps.add("systemd", lambda: systemd.tell(STOPPING), AT_ONCE)
+
+    def stopping() -> None:
+        systemd.tell(STOPPING)
+        systemd.tell(MORE_TIME.format(int((leave() + _SPARE) * 1_000_000)))
+
+    steps.add("systemd", stopping, AT_ONCE)

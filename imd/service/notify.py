@@ -15,6 +15,8 @@ from twisted.logger import Logger
 READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
 #: to be formatted with the monotonic clock in microseconds, which ``Type=notify-reload`` wants
 RELOADING = "RELOADING=1\nMONOTONIC_USEC={}"
+#: to be formatted with the microseconds that the stop may take from now on
+MORE_TIME = "EXTEND_TIMEOUT_USEC={}"
 
 
 class Systemd:

@@ -108,7 +108,7 @@ class Alone:
     def ready(self, settings: Settings, port: IListeningPort, steps: Steps) -> None:
         """Say so, to the log and to systemd."""
         announce(settings, port_number(port))
-        watch(steps, self._reactor, Systemd(os.environ))
+        watch(steps, self._reactor, Systemd(os.environ), self.last_resort)
 
     def patience(self, drain: float) -> float:
         """The whole of it."""

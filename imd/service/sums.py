@@ -95,13 +95,14 @@ def written(gathered: Gathered) -> bytes:
         together.add(families, number)
     together.add_lasting(gathered.past)
     if gathered.crew is not None:
-        together.add(_crew_families(gathered.crew))
+        together.add(crew_families(gathered.crew))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(together)
     return generate_latest(registry)
 
 
-def _crew_families(crew: Mapping[str, int]) -> list[Family]:
+def crew_families(crew: Mapping[str, int]) -> list[Family]:
+    """How many workers serve and should, and how often one was started again."""
     serving, wanted = "imd_workers", "imd_workers_wanted"
     restarts = "imd_worker_restarts"
     return [

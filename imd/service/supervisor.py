@@ -78,7 +78,7 @@ class Supervisor:
         steps.add("roll", self._rolling.stop, AT_ONCE)
         repeat(steps, reactor, "looking at the workers", LOOK, gathering.look)
         announce(settings, port.getsockname()[1])
-        watch(steps, reactor, systemd)
+        watch(steps, reactor, systemd, self.last_resort)
 
     def hangup(self) -> None:
         """Roll the workers, once they all serve."""

@@ -1,4 +1,4 @@
-"""The first lines that a newcomer types are typed here, as they stand in README.md."""
+"""The first lines that a newcomer types are typed here, as the two READMEs have them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _ADDRESS = re.compile(r"\b(127\.0\.0\.1|localhost):3000\b")
 
 
-def _blocks() -> list[str]:
-    readme = ROOT / "README.md"
+def _blocks(name: str) -> list[str]:
+    readme = ROOT / name
     text = readme.read_text("utf-8") if readme.exists() else ""
     found = [block for block in _BLOCK.findall(text) if block.startswith(MARKS)]
     if not found:
-        pytest.skip(f"NOT TESTED: README.md has no ```sh block that begins with {MARKS[0]!r}")
+        pytest.skip(f"NOT TESTED: {name} has no ```sh block that begins with {MARKS[0]!r}")
     return found
 
 
-def test_the_first_screen_works_as_printed(tmp_path: Path) -> None:
-    blocks = _blocks()
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_the_first_screen_works_as_printed(tmp_path: Path, name: str) -> None:
+    blocks = _blocks(name)
     missing = [word for word in ("curl",) if shutil.which(word) is None]
     if missing:
-        pytest.skip(f"NOT TESTED: README.md's lines need {missing}")
+        pytest.skip(f"NOT TESTED: the lines of {name} need {missing}")
     with running(tmp_path / "state", None, IM_PROFILE="dev") as imd:
         there = f"127.0.0.1:{imd.port}"
         script = _ADDRESS.sub(there, "\n".join(blocks))

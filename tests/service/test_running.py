@@ -393,3 +393,6 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path):
             except BlockingIOError:
                 pass
             assert b"STOPPING=1" in states
+            # http.drain is 10 s: systemd gives the stop more than that.
+            asked = [state for state in states if state.startswith(b"EXTEND_TIMEOUT_USEC=")]
+            assert len(asked) == 1 and int(asked[0].partition(b"=")[2]) > 15_000_000
