@@ -214,7 +214,7 @@ def comments() -> dict[str, str]:
         if heading:
             section, above = heading[1], []
         elif key:
-            last = said[f"{section}.{key[1]}"] = " ".join(above) or last
+            last = said[f"{section}.{key[1]}".lstrip(".")] = " ".join(above) or last
             above = []
         elif line.startswith("# "):
             above.append(line[2:])
