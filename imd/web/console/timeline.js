@@ -35,7 +35,7 @@ export class Timeline {
     this._look = framed(() => this._settle());
     this._flush = framed(() => this._append(), GAP);
     this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
-    const grown = new ResizeObserver(() => this._follow());
+    const grown = new ResizeObserver(() => this._pinned && this._stick());
     for (const node of [this.scroller, this._list, this.pending]) grown.observe(node);
     this.clear();
   }
@@ -114,7 +114,7 @@ export class Timeline {
     const place = this._rows.findIndex((row) => row.message.seq === message.seq);
     if (place < 0) return;
     this._redraw(place, message);
-    this._follow();
+    if (this._pinned) this._stick();
   }
 
   // ---- drawing
@@ -143,7 +143,7 @@ export class Timeline {
       if (message.seq === last + 1 || (!this._rows.length && !fitting.length)) fitting.push(message);
     }
     if (fitting.length) this._addBelow(fitting);
-    this._follow();
+    if (this._pinned) this._stick();
     if (this._last < this._total) this._look();
   }
 
@@ -190,13 +190,6 @@ export class Timeline {
   _measure() {
     const height = this._list.offsetHeight;
     if (this._rows.length > 10) this._height = Math.max(24, height / this._rows.length);
-  }
-
-  /** Stays at the end, unless a person has just scrolled up and the event of it is still to come. */
-  _follow() {
-    if (!this._pinned) return;
-    if (this.scroller.scrollTop < this._at - 2 && this.scroller.scrollHeight >= this._tall) this._scrolled();
-    if (this._pinned) this._stick();
   }
 
   _stick() {
@@ -282,7 +275,7 @@ export class Timeline {
     if (wanted.after === undefined) this._addAbove(messages.filter((one) => one.seq < this._first));
     else this._addBelow(messages.filter((one) => one.seq > this._last));
     const same = this._rows.find((row) => row.message.seq === before);
-    if (stick && this._last >= this._total) this._follow();
+    if (stick && this._last >= this._total) this._stick();
     else if (same) this.scroller.scrollTop += same.node.getBoundingClientRect().top - place;
     this._look();
   }
