@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("imd.cli.tokens", "token"),
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
+    "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "demo": ("imd.cli.demo", "demo"),
     "chat": ("imd.cli.chat", "chat"),
 }
