@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from imd.ledger.names import COLUMNS
@@ -39,7 +39,8 @@ class Report:
 
     def kept(self) -> str:
         """As it is kept with the progress."""
-        return json.dumps(asdict(self))
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps({**values, "topics": asdict(self.topics)})
 
     @classmethod
     def of(cls, kept: str) -> Report:
