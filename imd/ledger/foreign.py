@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, bindparam, create_engine, event, insp
 from sqlalchemy import types as sqltypes
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 #: rows that are fetched at a time, values of one statement that names each
 STRIDE: Final = 2_000
@@ -226,7 +226,15 @@ def _engine(url: URL, writes: bool) -> Engine:
         url = url.set(database=f"file:{url.database}", query={"mode": mode, "uri": "true"})
         connect = {"timeout": _CONNECT}
     try:
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=connect)
+        engine = create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=2,
+            max_overflow=-1,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=connect,
+        )
     except (NoSuchModuleError, ImportError) as error:
         raise ForeignFailed(f"a driver is missing, pip install 'imd[ledger]': {error}") from error
     orders = _SETUP[kind] if writes else (*_SETUP[kind], _READ_ONLY[kind])
