@@ -107,9 +107,12 @@ class MariadbServer:
     def create_database(self) -> str:
         """Create an empty database with a name of its own and return its SQLAlchemy URL."""
         name = f"im_{secrets.token_hex(6)}"
-        with pymysql.connect(
-            host="127.0.0.1", port=self.port, user=_USER, password=_PASSWORD
-        ) as connection, connection.cursor() as cursor:
+        with (
+            pymysql.connect(
+                host="127.0.0.1", port=self.port, user=_USER, password=_PASSWORD
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         return f"mysql://{_USER}:{_PASSWORD}@127.0.0.1:{self.port}/{name}"
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from imd.cli.database import clear_errors, one_line, prepared
-from imd.cli.line import FAILURE_STATUS, USAGE_STATUS, CommandFailed, Line
+from imd.cli.database import one_line, prepared
+from imd.cli.ledger import LedgerFailed, ledger_errors
+from imd.cli.line import FAILURE_STATUS, Line
 from imd.config import Settings
 
 if TYPE_CHECKING:
@@ -28,37 +29,6 @@ if TYPE_CHECKING:
     from imd.ledger.report import Report
 
 _REJECTS: Final = "import-rejects.jsonl"
-
-
-class LedgerFailed(CommandFailed):
-    """Nothing was found out, or not all of it was done (status 2)."""
-
-    exit_code = USAGE_STATUS
-
-
-@contextmanager
-def ledger_errors() -> Iterator[None]:
-    """Turn what two databases cannot do into LedgerFailed, in one line."""
-    from imd.actions.arrivals import Moved
-    from imd.ledger.foreign import ForeignFailed
-    from imd.ledger.moving import Refused
-    from imd.ledger.names import BadMap
-    from imd.ledger.times import NoTime
-
-    try:
-        with clear_errors():
-            yield
-    except LedgerFailed:
-        raise
-    except CommandFailed as error:
-        raise LedgerFailed(error.message) from error
-    except ForeignFailed as error:
-        raise LedgerFailed(f"the other database: {error}") from error
-    except Moved as error:
-        said = f"session {error} went on meanwhile; run the same command again"
-        raise LedgerFailed(said) from error
-    except (BadMap, NoTime, Refused) as error:
-        raise LedgerFailed(one_line(error)) from error
 
 
 @click.command("import-legacy")

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
+    "reconcile": ("imd.cli.reconcile", "reconcile"),
     "demo": ("imd.cli.demo", "demo"),
     "chat": ("imd.cli.chat", "chat"),
 }

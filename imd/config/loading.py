@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import typing
 from collections.abc import Iterable, Mapping
@@ -101,6 +102,8 @@ def _typed(item: Given) -> object:
         assert isinstance(value, str)
         if typing.get_origin(plain) is tuple:
             value = sources.split_list(value)
+        elif typing.get_origin(plain) is dict:
+            value = json.loads(value)
         elif type(None) in typing.get_args(plain):
             # An empty variable takes an optional value away; "null" and the like are mere text.
             return value or None

@@ -11,7 +11,7 @@ what an error says is allowed. Times are numbers of seconds, sizes are bytes (pa
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -158,6 +158,39 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     login_timeout: _Seconds = 10.0
 
 
+class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform's database, the second ledger of consults (page 7.2)."""
+
+    #: empty: there is none
+    url: Annotated[
+        str,
+        Meta(
+            description="empty, mysql://USER:PASSWORD@HOST/NAME, postgresql://… or sqlite:///PATH"
+        ),
+    ] = ""
+    #: the clock of its DATETIME columns, and of dates without a zone
+    timezone: Annotated[str, Meta(min_length=1, description="a name such as Asia/Shanghai")] = (
+        "Asia/Shanghai"
+    )
+    #: what its tables, columns and states are called where they are not called as on page 7.2
+    names: Annotated[
+        dict[str, Any],
+        Meta(
+            description='a table of TABLE = "NAME", "TABLE.COLUMN" = "NAME", status_open and'
+            " status_ended (lists of numbers)"
+        ),
+    ] = {}
+
+
+class ReconcileSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the two ledgers are compared (page 4.5); what differs is told at /metrics."""
+
+    #: seconds; 0 = never
+    every: Annotated[
+        float, Meta(ge=0, le=31622400, description="a number of seconds, 0 (never) to 31622400")
+    ] = 0.0
+
+
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The page at ``/`` where a doctor and a patient talk, and the server's live figures show."""
 
@@ -190,6 +223,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     messages: MessagesSettings
     websocket: WebSocketSettings
     console: ConsoleSettings
+    platform: PlatformSettings
+    reconcile: ReconcileSettings
     log: LogSettings
 
 
@@ -205,6 +240,8 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "messages": MessagesSettings,
     "websocket": WebSocketSettings,
     "console": ConsoleSettings,
+    "platform": PlatformSettings,
+    "reconcile": ReconcileSettings,
     "log": LogSettings,
 }
 

@@ -40,7 +40,7 @@ def shown(key: str, value: object) -> str:
     # A private key, put where the public one belongs, must not be shown either.
     if key in SECRETS or key == "auth.public_key":
         return MASK
-    if key in ("database.url", "bus.url") and isinstance(value, str):
+    if key in ("database.url", "bus.url", "platform.url") and isinstance(value, str):
         value = mask_url(value)
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
@@ -64,7 +64,11 @@ def hidden(settings: Settings) -> dict[str, object]:
             if f"{section}.{name}" in SECRETS and value is not None:
                 values[name] = MASK
         answer[section] = values
-    for section, url in (("database", settings.database.url), ("bus", settings.bus.url)):
+    for section, url in (
+        ("database", settings.database.url),
+        ("bus", settings.bus.url),
+        ("platform", settings.platform.url),
+    ):
         values = answer[section]
         assert isinstance(values, dict)
         values["url"] = mask_url(url)

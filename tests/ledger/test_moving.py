@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import TIMESTAMP, DateTime
-from sqlalchemy.dialects import mysql
 
 from imd.domain.ids import ID_PATTERN
 from tests.ledger import originals

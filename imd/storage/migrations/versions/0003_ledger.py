@@ -13,6 +13,8 @@ TABLES = (
     # In the original a member may have spoken beyond its own read mark. The last such message is
     # kept here, so that a mark before it still leaves one's own messages out of the unread count.
     "ALTER TABLE participants ADD COLUMN own_beyond bigint NOT NULL DEFAULT 0",
+    # A window of time over all consults is a range here, for reconciling and statistics.
+    "CREATE INDEX topics_time ON topics (create_time, id)",
     # after: the session up to which a run that goes on has come; report: its figures so far.
     """
     CREATE TABLE legacy_runs (
