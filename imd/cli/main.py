@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("imd.cli.audit", "audit"),
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "reconcile": ("imd.cli.reconcile", "reconcile"),
+    "stats": ("imd.cli.stats", "stats"),
     "demo": ("imd.cli.demo", "demo"),
     "chat": ("imd.cli.chat", "chat"),
 }

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from imd.ledger.reconciling import Found
 
 #: ms: the window by default begins 30 days ago and ends a minute ago
-_BACK, _UP_TO: Final = 30 * 86_400_000, 60_000
+_BACK: Final = 30 * 86_400_000
+_UP_TO: Final = 60_000
 
 
 @click.command("reconcile")

@@ -105,19 +105,21 @@ class Repairs:
     # ---- the platform's side
 
     def _insert(self, difference: Difference) -> Outcome:
+        new = self._entry(difference)
         return self._write(
             "insert_consult",
             Act.RECONCILE_INSERTED,
             difference,
-            lambda: self._platform.insert(self._entry(difference), consult=True),
+            lambda: self._platform.insert(new, consult=True),
         )
 
     def _insert_team(self, difference: Difference) -> Outcome:
+        new = self._entry(difference)
         return self._write(
             "insert_team_row",
             Act.RECONCILE_TEAM,
             difference,
-            lambda: self._platform.insert(self._entry(difference), consult=False),
+            lambda: self._platform.insert(new, consult=False),
         )
 
     def _close(self, difference: Difference) -> Outcome:
@@ -144,7 +146,9 @@ class Repairs:
     def _entry(self, difference: Difference) -> NewEntry:
         consult, entry = difference.consult, difference.entry
         assert consult is not None
-        doctor = consult.reply_by or self._book.doctors_of([consult.code]).get(consult.code)
+        doctor = consult.reply_by
+        if doctor is None and self._wishes.write_platform:
+            doctor = self._book.doctors_of([consult.code]).get(consult.code)
         patient = consult.patients[0] if consult.patients else None
         return NewEntry(
             consult.code,

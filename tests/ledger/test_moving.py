@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -95,7 +96,8 @@ def test_all_kinds_of_rows_move(ways, tmp_path):
     assert move.rows("SELECT kind, name, birthdate FROM users ORDER BY id") == [
         ("doctor", "张", "1970-02-03"), ("patient", "李", None),
     ]  # fmt: skip
-    assert move.rows("SELECT participant_id, topic_id, reply FROM participant_topics ORDER BY 1") == [
+    shown = "SELECT participant_id, topic_id, reply FROM participant_topics ORDER BY 1"
+    assert move.rows(shown) == [
         ("d", "c1", 1), ("p", "c1", 1),
     ]  # fmt: skip
     assert move.rows("SELECT session_id, replied, expired FROM topic_tallies") == [("s1", 1, 0)]
@@ -201,7 +203,7 @@ def check_logs(move: Moving) -> None:
             id_,
         )
         assert [row[0] for row in log] == list(range(1, last + 1))
-        assert all(one[1] < two[1] for one, two in zip(log, log[1:], strict=False))
+        assert all(one[1] < two[1] for one, two in pairwise(log))
         total = 0
         for _, _, so_far, type_ in log:
             total += type_ != 2105
