@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +49,22 @@ def flaw(id_: str) -> str | None:
     return None if _legal(id_) else "illegal_id"
 
 
+class Left:
+    """What was met of one session, and what of it is left out: counted when it is complete.
+
+    A session that is stored slice by slice may be met again by the run that goes on.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.met: Counter[str] = Counter()
+        self.rejects: list[tuple[str, str, str]] = []
+
+    def out(self, table: str, key: str, reason: str) -> None:
+        """Leave a row out."""
+        self.rejects.append((table, key, reason))
+
+
 class Desk:
     """The state of one run."""
 
@@ -71,6 +88,12 @@ class Desk:
         self.report.rejected[reason] += 1
         number = sum(self.report.rejected.values())
         self.chunk.rejects.append((number, table, key or None, session_id or None, reason))
+
+    def count(self, left: Left) -> None:
+        """A session is complete, or what belongs to none is."""
+        self.report.source.update(left.met)
+        for table, key, reason in left.rejects:
+            self.reject(table, key, left.session_id, reason)
 
     @property
     def full(self) -> bool:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imd.actions.arrivals import Chunk, Progress, Row, Target
 from imd.ledger.comparing import compare
-from imd.ledger.desk import CHUNK, Desk, Order, flaw
+from imd.ledger.desk import CHUNK, Desk, Left, Order, flaw
 from imd.ledger.grouping import Family, families
 from imd.ledger.names import CHANNELS
 from imd.ledger.reading import MemberRow, PlacedTopic, Reading
@@ -122,32 +122,33 @@ def _store_some(desk: Desk, table: str, rows: Sequence[Row]) -> None:
 
 def _family(desk: Desk, reading: Reading, family: Family) -> None:
     """One session with all that belongs to it, or what belongs to none."""
-    report, key = desk.report, family.key
-    report.source["sessions"] += len(family.sessions)
+    key, left = family.key, Left(family.key)
+    left.met["sessions"] += len(family.sessions)
     reason = None if family.sessions else "no_session"
     if family.sessions and (wrong := flaw(key)):
-        desk.reject("sessions", key, key, wrong)
+        left.out("sessions", key, wrong)
         reason = "no_session" if wrong == "empty_id" else wrong
     for _ in family.sessions[1:]:
-        desk.reject("sessions", key, key, "duplicate")
-    members = _members(desk, family, reason)
-    topics = _topics(desk, family, reason)
+        left.out("sessions", key, "duplicate")
+    members = _members(left, family, reason)
+    topics = _topics(left, family, reason)
     if reason is None:
-        SessionMove(desk, family, members, topics, reading.twins).run()
-        return
-    for row in family.messages:
-        report.source[CHANNELS[row.rank]] += 1
-        desk.reject(CHANNELS[row.rank], row.id, key, reason)
+        SessionMove(desk, family, members, topics, reading.twins, left).run()
+    else:
+        for row in family.messages:
+            left.met[CHANNELS[row.rank]] += 1
+            left.out(CHANNELS[row.rank], row.id, reason)
+    desk.count(left)
 
 
-def _members(desk: Desk, family: Family, reason: str | None) -> list[MemberRow]:
+def _members(left: Left, family: Family, reason: str | None) -> list[MemberRow]:
     """The members that can be moved; of one who is there twice, the row that had read more."""
     kept: dict[str, MemberRow] = {}
     for row in family.members:
-        desk.report.source["participants"] += 1
+        left.met["participants"] += 1
         id_ = row.participant_id
         if wrong := reason or flaw(id_) or ("duplicate" if id_ in kept else None):
-            desk.reject("participants", id_, family.key, wrong)
+            left.out("participants", id_, wrong)
             if wrong != "duplicate" or _fetched(row) <= _fetched(kept[id_]):
                 continue
         kept[id_] = row
@@ -158,14 +159,14 @@ def _fetched(row: MemberRow) -> int:
     return -1 if row.last_fetch_time is None else row.last_fetch_time
 
 
-def _topics(desk: Desk, family: Family, reason: str | None) -> list[PlacedTopic]:
+def _topics(left: Left, family: Family, reason: str | None) -> list[PlacedTopic]:
     """The topics that can be moved, each id once."""
     kept: dict[str, PlacedTopic] = {}
     for topic in family.topics:
-        desk.report.source["topics"] += 1
+        left.met["topics"] += 1
         id_ = topic.row.id
         if wrong := reason or flaw(id_) or ("duplicate" if id_ in kept else None):
-            desk.reject("topics", id_, family.key, wrong)
+            left.out("topics", id_, wrong)
             continue
         kept[id_] = topic
     return list(kept.values())

@@ -17,7 +17,7 @@ from imd.domain.participant import DEFAULT_ROLE, Seat
 from imd.domain.session import WITH_PATIENT, WITHOUT_PATIENT, Head, business_type
 from imd.domain.session_types import SESSION_TYPES
 from imd.domain.topic import Topic
-from imd.ledger.desk import Desk, flaw
+from imd.ledger.desk import Desk, Left, flaw
 from imd.ledger.grouping import Family
 from imd.ledger.names import CHANNELS
 from imd.ledger.reading import MemberRow, MessageRow, PlacedTopic, SessionRow
@@ -41,13 +41,12 @@ class SessionMove:
         members: Sequence[MemberRow],
         topics: Sequence[PlacedTopic],
         twins: dict[str, tuple[int, int, str]],
+        left: Left,
     ) -> None:
         self._desk, self._family, self._members = desk, family, members
         self._standing, self._twins = family.standing, twins
         self._findings = Findings()
-        #: what counts once the session is complete: messages by table, and what is left out
-        self._met = [0] * len(CHANNELS)
-        self._rejects: list[tuple[str, str, str]] = []
+        self._left = left
         self._used: set[str] = set()
         self._known: dict[str, Topic] = {}
         self._looks = self._standing is not None or desk.order.merge
@@ -82,21 +81,26 @@ class SessionMove:
     # ---- messages
 
     def _pass(self, part: Sequence[MessageRow]) -> None:
-        roll, report, new = self._roll, self._desk.report, self._desk.chunk.messages
+        roll, left, report, new = (
+            self._roll,
+            self._left,
+            self._desk.report,
+            self._desk.chunk.messages,
+        )
         stood = self._desk.target.stood([row.id for row in part]) if self._looks else {}
         for row in part:
             channel = CHANNELS[row.rank]
             there = stood.get(row.id)
             if reason := flaw(row.id) or self._repeated(row, there):
-                self._rejects.append((channel, row.id, reason))
+                left.out(channel, row.id, reason)
             elif there is not None:
                 roll.meet(row, there)
             elif self._looks and not roll.newer(row):
-                self._rejects.append((channel, row.id, "late"))
+                left.out(channel, row.id, "late")
             else:
                 new.append(roll.add(row))
                 report.imported[channel] += 1
-            self._met[row.rank] += 1
+            left.met[channel] += 1
 
     def _repeated(self, row: MessageRow, there: Stood | None) -> str | None:
         """Whether another row has the same id and comes first."""
@@ -120,6 +124,7 @@ class SessionMove:
         chunk = self._desk.chunk
         chunk.records.append(self._roll.record())
         if self._stored is None:
+            self._desk.report.imported["sessions"] += 1
             chunk.sessions.append(
                 (
                     head.id, head.name, head.type, head.business_type, head.status,
@@ -173,7 +178,7 @@ class SessionMove:
             id_ = topic.row.id
             twin = id_ in self._desk.topic_twins and id_ in self._desk.used_topics
             if twin or (id_ in held and id_ not in self._known):
-                self._desk.reject("topics", id_, session_id, "duplicate")
+                self._left.out("topics", id_, "duplicate")
                 continue
             if id_ in self._desk.topic_twins:
                 self._desk.used_topics.add(id_)
@@ -183,10 +188,6 @@ class SessionMove:
     def _report(self) -> None:
         desk, roll, row = self._desk, self._roll, self._family.sessions[0]
         report = desk.report
-        for channel, number in zip(CHANNELS, self._met, strict=True):
-            report.source[channel] += number
-        for channel, id_, reason in self._rejects:
-            desk.reject(channel, id_, row.session_id, reason)
         report.equal_timestamps += roll.equal
         report.null_marks += sum(member.last_fetch_time is None for member in self._members)
         report.topics.add(self._findings)
@@ -195,8 +196,6 @@ class SessionMove:
             row.last_message_time,
         ):
             report.last_messages_different += 1
-        if self._standing is None:
-            report.imported["sessions"] += 1
 
     def _head(self, row: SessionRow) -> Head:
         """The head of a session that is new to imd, before its first message."""

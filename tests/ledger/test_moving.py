@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from imd.domain.ids import ID_PATTERN
+from imd.ledger.names import CHANNELS
 from tests.ledger import originals
 from tests.ledger.moving import Moving
 from tests.ledger.originals import ask, build
 
 T = 1_600_000_000_000
-assert ID_PATTERN
 
 
 def message(id_: str, session: str, time: Any, sender: str = "p", **more: Any) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def topic(id_: str, session_id: str, status: int = 10, reply: int = 0, **more: A
     return {"id": id_, "session_id": session_id, "status": status, "reply": reply, **more}
 
 
-DIRECTORY = {
+DIRECTORY: dict[str, Any] = {
     "doctors": [{"id": "d", "name": "张", "sex": 1, "birthdate": datetime(1970, 2, 3).date()}],
     "patients": [{"id": "p", "name": "李", "openid": "wx"}],
 }
@@ -131,7 +130,7 @@ def test_order_is_by_time_and_the_bytes_of_the_id_over_all_tables(ways, tmp_path
 def seed_unread(source: str, session_id: str, who: str) -> int:
     """The query that the original's documents print, less what page 7.1 takes away."""
     found = 0
-    for table in originals.CHANNELS:
+    for table in CHANNELS:
         stamp = "`timestamp`" if source.startswith("mysql") else "timestamp"
         found += ask(
             source,
@@ -146,7 +145,7 @@ def seed_unread(source: str, session_id: str, who: str) -> int:
 
 def history(rnd: random.Random, sessions: int, most: int) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("sessions", "participants", "topics", *originals.CHANNELS)
+        name: [] for name in ("sessions", "participants", "topics", *CHANNELS)
     }
     for n in range(sessions):
         id_, people = f"s{n:03}", rnd.sample("abcdefg", rnd.randint(1, 4))
@@ -157,7 +156,7 @@ def history(rnd: random.Random, sessions: int, most: int) -> dict[str, list[dict
             row = message(f"{id_}m{rnd.getrandbits(20)}x{m}", id_, time, rnd.choice([*people, "z"]))
             row["type"] = rnd.choice((1, 1, 1, 2, 2105))
             log.append(row)
-            rows[rnd.choice(originals.CHANNELS)].append(row)
+            rows[rnd.choice(CHANNELS)].append(row)
         for who in people:
             fetched = rnd.choice((None, T - 9, time, time + 9, rnd.randint(T, time)))
             rows["participants"].append(member(id_, who, fetched, rnd.choice(("doctor", "0"))))
