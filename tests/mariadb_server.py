@@ -58,7 +58,7 @@ class MariadbServer:
         if user is not None:
             shutil.chown(folder, user, group_of(user))
             as_user = {"user": user, "group": group_of(user), "extra_groups": []}
-        plain = {"cwd": "/", "env": {"PATH": os.defpath + ":" + _PATH, "TZ": "UTC"}}
+        plain: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath + ":" + _PATH, "TZ": "UTC"}}
         made = subprocess.run(
             [maker, "--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method"
              "=normal", "--skip-test-db", f"--tmpdir={folder}"],

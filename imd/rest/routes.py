@@ -6,7 +6,16 @@ what a path does starts here. Pages beside the API (2.8) are rows made in ``page
 
 from __future__ import annotations
 
-from imd.actions import messages, participants, sessions, topic_lists, topic_start, topics, users
+from imd.actions import (
+    messages,
+    participants,
+    sessions,
+    statistics,
+    topic_lists,
+    topic_start,
+    topics,
+    users,
+)
 from imd.domain import errors
 from imd.domain.caller import ADMIN, READ, WRITE
 from imd.domain.message import Message
@@ -20,6 +29,7 @@ from imd.wire import answers
 from imd.wire import messages as m
 from imd.wire import participants as p
 from imd.wire import sessions as s
+from imd.wire import stats as c
 from imd.wire import topics as t
 from imd.wire import users as u
 from imd.wire.answers import Items, Page
@@ -213,4 +223,13 @@ PARTICIPANTS = (
           errors=(*_OF_SESSION, errors.Forbidden, errors.NotFound)),
 )  # fmt: skip
 
-ROUTES: tuple[Route, ...] = (*USERS, *SESSIONS, *MESSAGES, *TOPICS, *PARTICIPANTS)
+STATISTICS = (
+    Route("count_consults", ("GET",), f"{API}/stats/consults", c.CountConsults,
+          (c.ConsultCounts,), statistics.count_consults, READ,
+          "How many consults were taken by whom, and how they were answered (services only)",
+          errors=(errors.Forbidden,)),
+)  # fmt: skip
+
+ROUTES: tuple[Route, ...] = (
+    *USERS, *SESSIONS, *MESSAGES, *TOPICS, *PARTICIPANTS, *STATISTICS,
+)  # fmt: skip

@@ -90,6 +90,8 @@ class Sources:
     writer_queue: Callable[[], int] = _nothing
     #: what waits to be pushed, by state; None where nothing is pushed
     outbox: Callable[[], Mapping[str, int]] | None = None
+    #: differences between the ledgers by class; empty where nothing compares them
+    ledgers: Callable[[], Mapping[str, int]] = dict
     #: None where this is the only process
     bus: BusSources | None = None
 
@@ -183,6 +185,13 @@ class Metrics(Collector):
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
+        if differences := dict(sources.ledgers()):
+            yield _labelled_gauge(
+                "imd_reconcile_differences",
+                "Open differences to the platform",
+                "class",
+                differences,
+            )
         if sources.outbox is not None:
             yield _labelled_gauge("imd_outbox", "Pushes", "state", dict(sources.outbox()))
 

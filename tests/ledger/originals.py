@@ -38,7 +38,7 @@ def engine_of(url: str) -> Any:
 def metadata(*, times: Any = BigInteger, keyed: bool = True) -> MetaData:
     """The tables of page 7.1; ``keyed`` with primary keys and an index on session_id."""
     made = MetaData()
-    key = {"primary_key": True} if keyed else {}
+    key: dict[str, Any] = {"primary_key": True} if keyed else {}
     Table(
         "sessions", made, Column("id", _ID, **key), Column("name", String(255)),
         Column("type", Integer), Column("business_type", Integer), Column("status", Integer),

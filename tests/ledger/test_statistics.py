@@ -26,7 +26,7 @@ STATES = {"unreplied": (0, 0), "ongoing": (0, 1), "replied": (10, 1), "expired":
 class World:
     def __init__(self, url: str, platform: str) -> None:
         self.platform, rnd = platform, random.Random(7)
-        self.consults = []
+        self.consults: list[dict[str, Any]] = []
         for n in range(300):
             made = T - 30 * DAY + rnd.randint(0, 60) * DAY
             state = rnd.choice(list(STATES))
