@@ -6,7 +6,7 @@ compares and counts, storage reads and repairs imd's side. Neither knows more of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from imd.domain.audit import Note
@@ -62,3 +62,20 @@ class ConsultBook(Protocol):
 
     def note(self, note: Note, work: Callable[[], None]) -> None:
         """Do ``work`` elsewhere, and note it where that goes well."""
+
+
+class Statistics(Protocol):
+    """Where the statistics of consults come from."""
+
+    def consults(
+        self,
+        by: str,
+        org: str | None,
+        type_: int | None,
+        window: tuple[str | int | None, str | int | None],
+        listed: bool,
+    ) -> Awaitable[Any]:
+        """The answer of page 7.3 as plain values.
+
+        InvalidInput for a time or a group that is none, Unavailable when it cannot be counted now.
+        """
