@@ -111,8 +111,8 @@ class Arrivals:
                     f" WHERE s.id IN {marks(len(ids))}"
                 )
                 for row in db.rows(sql, ids):
-                    record = Record(*row[13:]) if row[13] is not None else None
-                    found[row[0]] = Standing(rows.head(row[:13]), record, {})
+                    record = Record(*row[14:]) if row[14] is not None else None
+                    found[row[0]] = Standing(rows.head(row[:14]), record, {})
                 sql = (
                     "SELECT session_id, participant_id, read_seq, read_counted FROM participants"
                     f" WHERE session_id IN {marks(len(ids))}"
