@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from imd.actions.consults import Statistics
 from imd.actions.queries import MessageQuery, SessionQuery, TopicQuery
 from imd.domain.audit import Note
 from imd.domain.caller import Caller
@@ -360,3 +361,4 @@ class House:
     new_id: Callable[[], str]
     rules: Rules
     rates: Rates
+    statistics: Statistics | None = None

@@ -50,18 +50,27 @@ def transaction(settings: Settings, *, write: bool = True) -> Iterator[Transacti
     The schema is brought up to date first when ``database.auto_migrate`` is on (page 5.2).
     Raises CommandFailed with what is wrong.
     """
-    from imd.storage import migrate
     from imd.storage.store import sync_transaction
 
-    url = settings.database.url
     with clear_errors():
-        make_folder(url)
-        standing = migrate.current(url)
-        if standing != migrate.HEAD:
-            if not settings.database.auto_migrate:
-                raise CommandFailed(
-                    f"the schema is {standing or 'missing'}, not {migrate.HEAD}: imdctl migrate"
-                )
-            migrate.upgrade(url)
-        with sync_transaction(url, write=write) as tx:
+        prepared(settings)
+        with sync_transaction(settings.database.url, write=write) as tx:
             yield tx
+
+
+def prepared(settings: Settings) -> None:
+    """See that the schema is there and up to date, where ``database.auto_migrate`` allows it.
+
+    Raises CommandFailed where it does not.
+    """
+    from imd.storage import migrate
+
+    url = settings.database.url
+    make_folder(url)
+    standing = migrate.current(url)
+    if standing != migrate.HEAD:
+        if not settings.database.auto_migrate:
+            raise CommandFailed(
+                f"the schema is {standing or 'missing'}, not {migrate.HEAD}: imdctl migrate"
+            )
+        migrate.upgrade(url)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from imd.config.push_checks import check_push
 from imd.config.settings import AuthSettings, HttpSettings, Settings, value_of
@@ -35,6 +36,8 @@ _BUS_ALLOWED: Final = (
 )
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,A-Z]*")
 
+_PLATFORM: Final = re.compile(r"(mysql|mariadb|postgresql|sqlite)(\+\w+)?://.")
+
 #: the key and what is wrong with it
 Problem = tuple[str, str]
 
@@ -52,6 +55,7 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_messages(settings),
         *_websocket(settings),
         *check_push(settings),
+        *_platform(settings),
     )
     return [_line(settings, key, places.get(key, "by default"), text) for key, text in found]
 
@@ -237,6 +241,19 @@ def _messages(settings: Settings) -> Iterator[Problem]:
     if taken:
         numbers = ", ".join(str(number) for number in taken)
         yield "messages.extra_types", f"holds {numbers}; allowed: numbers page 1.4 does not use"
+
+
+def _platform(settings: Settings) -> Iterator[Problem]:
+    platform = settings.platform
+    try:
+        ZoneInfo(platform.timezone)
+    except (ValueError, KeyError, OSError):
+        yield "platform.timezone", "is no time zone; allowed: a name such as Asia/Shanghai"
+    if platform.url and not _PLATFORM.match(platform.url):
+        allowed = "allowed: mysql://USER:PASSWORD@HOST/NAME, postgresql://… or sqlite:///PATH"
+        yield "platform.url", f"is of another kind; {allowed}"
+    if settings.reconcile.every and not platform.url:
+        yield "reconcile.every", "compares with nothing: there is no platform.url"
 
 
 def _websocket(settings: Settings) -> Iterator[Problem]:

@@ -16,6 +16,8 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from imd.config.ledger_settings import PlatformSettings, ReconcileSettings
+
 Profile = Literal["dev", "test", "prod"]
 PROFILES: Final[tuple[str, ...]] = get_args(Profile)
 
@@ -297,6 +299,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     push_wechat: WechatSettings
     push_subscribe: SubscribeSettings
     push_getui: GetuiSettings
+    platform: PlatformSettings
+    reconcile: ReconcileSettings
     log: LogSettings
     top: TopSettings
 
@@ -317,6 +321,8 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "push.wechat": WechatSettings,
     "push.subscribe": SubscribeSettings,
     "push.getui": GetuiSettings,
+    "platform": PlatformSettings,
+    "reconcile": ReconcileSettings,
     "log": LogSettings,
     "": TopSettings,
 }

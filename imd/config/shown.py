@@ -40,7 +40,7 @@ def shown(key: str, value: object) -> str:
     # A private key, put where the public one belongs, must not be shown either.
     if key in SECRETS or key == "auth.public_key" or key.startswith("webhooks"):
         return MASK
-    if key in ("database.url", "bus.url") and isinstance(value, str):
+    if key in ("database.url", "bus.url", "platform.url") and isinstance(value, str):
         value = mask_url(value)
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
@@ -68,7 +68,11 @@ def hidden(settings: Settings) -> dict[str, object]:
         {"url": mask_url(hook.url), "secret": MASK, "events": list(hook.events)}
         for hook in settings.top.webhooks
     ]
-    for section, url in (("database", settings.database.url), ("bus", settings.bus.url)):
+    for section, url in (
+        ("database", settings.database.url),
+        ("bus", settings.bus.url),
+        ("platform", settings.platform.url),
+    ):
         shown_section = answer[section]
         assert isinstance(shown_section, dict)
         shown_section["url"] = mask_url(url)

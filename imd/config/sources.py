@@ -77,6 +77,11 @@ def read_file(path: Path, problems: list[str]) -> list[Given]:
     return _parse(text, path, problems)
 
 
+def read_document(path: Path) -> dict[str, object]:
+    """Return a TOML file that holds no settings; OSError or ValueError says what is wrong."""
+    return tomllib.loads(path.read_text("utf-8"))
+
+
 def _parse(text: str, path: Path, problems: list[str]) -> list[Given]:
     try:
         document = tomllib.loads(text)

@@ -35,6 +35,12 @@ class Act(StrEnum):
     MESSAGE_RECALLED = "message.recalled"
     MESSAGES_READ = "messages.read"
     TOPIC_UPDATED = "topic.updated"
+    RECONCILE_MADE = "reconcile.topic_made"
+    RECONCILE_ENDED = "reconcile.topic_ended"
+    RECONCILE_CHANGED = "reconcile.topic_changed"
+    RECONCILE_INSERTED = "reconcile.consult_inserted"
+    RECONCILE_TEAM = "reconcile.team_row_inserted"
+    RECONCILE_CLOSED = "reconcile.consult_ended"
 
 
 class Note(NamedTuple):

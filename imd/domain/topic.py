@@ -79,3 +79,8 @@ def answers(type_: int, sender_id: str, kind: str | None, role: str | None, star
         and sender_id != start_by
         and is_doctor(kind, role)
     )
+
+
+def state_of(status: int, reply: int) -> str:
+    """The word for a topic's two marks."""
+    return next(word for word, marks in STATE_MARKS.items() if marks == (status, reply))

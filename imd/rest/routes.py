@@ -11,6 +11,7 @@ from imd.actions import (
     mutes,
     participants,
     sessions,
+    statistics,
     topic_lists,
     topic_start,
     topics,
@@ -29,6 +30,7 @@ from imd.wire import answers
 from imd.wire import messages as m
 from imd.wire import participants as p
 from imd.wire import sessions as s
+from imd.wire import stats as c
 from imd.wire import topics as t
 from imd.wire import users as u
 from imd.wire.answers import Items, Page
@@ -226,4 +228,13 @@ PARTICIPANTS = (
           errors=(*_OF_SESSION, errors.Forbidden, errors.NotFound)),
 )  # fmt: skip
 
-ROUTES: tuple[Route, ...] = (*USERS, *SESSIONS, *MESSAGES, *TOPICS, *PARTICIPANTS)
+STATISTICS = (
+    Route("count_consults", ("GET",), f"{API}/stats/consults", c.CountConsults,
+          (c.ConsultCounts,), statistics.count_consults, READ,
+          "How many consults were taken by whom, and how they were answered (services only)",
+          errors=(errors.Forbidden,)),
+)  # fmt: skip
+
+ROUTES: tuple[Route, ...] = (
+    *USERS, *SESSIONS, *MESSAGES, *TOPICS, *PARTICIPANTS, *STATISTICS,
+)  # fmt: skip

@@ -103,6 +103,8 @@ class Sources:
     writer_queue: Callable[[], int] = _nothing
     #: what is pushed; None where nothing is
     pushes: Pushes | None = None
+    #: differences between the ledgers by class; empty where nothing compares them
+    ledgers: Callable[[], Mapping[str, int]] = dict
     #: None where this is the only process
     bus: BusSources | None = None
 
@@ -200,6 +202,13 @@ class Metrics(Collector):
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
+        if differences := dict(sources.ledgers()):
+            yield _labelled_gauge(
+                "imd_reconcile_differences",
+                "Open differences to the platform",
+                "class",
+                differences,
+            )
         if sources.pushes is not None:
             yield from _push_families(sources.pushes)
 

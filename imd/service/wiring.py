@@ -36,6 +36,7 @@ from imd.service.drain import GRACE, Drain
 from imd.service.figures import FIGURES, TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
+from imd.service.ledgers import Ledgers
 from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
@@ -97,6 +98,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         new_id=NewIds(clock, os.urandom),
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
+        statistics=keep_ledgers(settings, reactor, steps),
     )
     pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
     front = watched_front(
@@ -248,6 +250,9 @@ def watched_front(
 
     front = build_front(settings, reactor, house, admission, checks, watching, degraded)
     measure(metrics, store, courier, front, pushing)
+    if isinstance(house.statistics, Ledgers):
+        ledgers = house.statistics
+        metrics.sources.ledgers = lambda: ledgers.differences
     neighbours.measure(metrics)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     figures = watching.figures
@@ -289,6 +294,16 @@ def measure(
 
 
 # ---- what goes on beside
+
+
+def keep_ledgers(settings: Settings, reactor: Any, steps: Steps) -> Ledgers:
+    """Statistics, and the comparison with the platform where ``reconcile.every`` wants it."""
+    ledgers = Ledgers(settings, reactor, SystemClock())
+    ledgers.start()
+    steps.add("ledgers", ledgers.stop, AT_ONCE)
+    if settings.reconcile.every:
+        repeat(steps, reactor, "comparing ledgers", settings.reconcile.every, ledgers.compare)
+    return ledgers
 
 
 def answers(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:

@@ -26,6 +26,7 @@ from imd.domain.participant import Mark, Marked
 from imd.domain.session import unread
 from imd.storage.engine import Bulk, Connection
 from imd.storage.log import Entry, Facts
+from imd.storage.messages import UNCOUNTED
 from imd.storage.transaction import Transaction
 
 
@@ -192,6 +193,9 @@ class _Batch:
                 continue
             before = latest.get((mark.session_id, mark.user_id), found.marks)
             after = before.moved(found.goal, mark.read)
+            if before.read_seq < after.read_seq < found.own_beyond:
+                own = _own_between(connection, mark, after.read_seq, found.own_beyond)
+                after = after._replace(read_counted=after.read_counted + own)
             latest[(mark.session_id, mark.user_id)] = after
             if mark.seen and not mark.read:
                 seen.append((mark, found.goal.seq))
@@ -248,19 +252,24 @@ class _Marks(NamedTuple):
 
 
 class _Standing(NamedTuple):
-    """A session's running total, a member's marks there (None for no member), and its goal."""
+    """A session's running total, a member's marks there (None for no member), and its goal.
+
+    ``own_beyond`` is the last message of one's own that moving over left beyond one's mark.
+    """
 
     counted: int
     marks: _Marks | None
     goal: _Goal
     roster: int
+    own_beyond: int
 
 
 #: the goal is the message that is to be marked, the newest where none is named or none so late
 _STANDING = (
     "SELECT v.column1, {held}, s.counted,"
     " p.read_seq, p.delivered_seq, p.read_counted, p.last_fetch_time,"
-    " m.seq, m.counted, m.timestamp, s.roster FROM {{rows}} JOIN sessions s ON s.id = v.column2"
+    " m.seq, m.counted, m.timestamp, s.roster, p.own_beyond"
+    " FROM {{rows}} JOIN sessions s ON s.id = v.column2"
     " LEFT JOIN participants p ON p.session_id = s.id AND p.participant_id = v.column3"
     " LEFT JOIN messages m ON m.session_id = s.id AND m.seq ="
     " CASE WHEN v.column4 < s.last_seq THEN v.column4 ELSE s.last_seq END"
@@ -296,8 +305,22 @@ def _standing(connection: Connection, wanted: Sequence[Mark]) -> list[_Standing 
     for row in connection.rows_of(bulk, asked):
         marks = _Marks(*row[3:7]) if row[3] is not None else None
         reached = _Goal(*row[7:10]) if row[7] is not None else _Goal(0, 0, 0)
-        found[row[0]] = _Standing(row[2], marks, reached, row[10]) if row[1] else BUSY
+        standing = _Standing(row[2], marks, reached, row[10], row[11] or 0)
+        found[row[0]] = standing if row[1] else BUSY
     return found
+
+
+def _own_between(connection: Connection, mark: Mark, after: int, last: int) -> int:
+    """How many counted messages of the member's own lie beyond a mark that ends in what was moved.
+
+    Only there is this asked: who sends with imd has read up to what it sends.
+    """
+    found = connection.row(
+        "SELECT count(*) FROM messages m WHERE m.session_id = %s AND m.seq > %s AND m.seq <= %s"
+        f" AND m.sender_id = %s AND m.type NOT IN {UNCOUNTED}",
+        (mark.session_id, after, last, mark.user_id),
+    )
+    return int(found[0]) if found else 0
 
 
 def _move(connection: Connection, latest: dict[tuple[str, str], _Marks], now: int) -> None:

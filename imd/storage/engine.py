@@ -87,6 +87,9 @@ class Connection(Protocol):
     def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
         """As :meth:`later`, for many rows of parameters at once."""
 
+    def load(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Put many new rows into a table, the quickest way that the database has."""
+
     def close(self) -> None: ...
 
     def break_off(self) -> None:
@@ -108,11 +111,12 @@ def values(rows: int, columns: int) -> str:
     return "VALUES " + ", ".join([marks(columns)] * rows)
 
 
-def connector(url: str, *, by_key: bool = False) -> Connect:
+def connector(url: str, *, by_key: bool = False, patient: bool = False) -> Connect:
     """How to open a connection to ``url``: ``sqlite:///PATH`` or ``postgresql://…`` (page 5.2).
 
     ``by_key`` says that the connection looks everything up by key, a few rows at a time, so that
-    the planner need not be asked whether to read whole tables.
+    the planner need not be asked whether to read whole tables. ``patient`` lets statements take as
+    long as they need: for one who moves much, never for one who is waited for.
     """
     if url.startswith("sqlite:///"):
         from imd.storage.sqlite import SqliteConnection
@@ -122,7 +126,7 @@ def connector(url: str, *, by_key: bool = False) -> Connect:
     if url.startswith(("postgresql://", "postgres://")):
         from imd.storage.postgres import PostgresConnection
 
-        return lambda: PostgresConnection(url, by_key=by_key)
+        return lambda: PostgresConnection(url, by_key=by_key, patient=patient)
     raise ValueError("database.url must begin with sqlite:/// or postgresql://")
 
 

@@ -19,7 +19,8 @@ from imd.storage import rows
 from imd.storage.engine import Bulk, Connection, Row, marks
 from imd.storage.events import Events
 
-_UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYPES)) + ")"
+#: the types that do not count, as SQL
+UNCOUNTED = "(" + ", ".join(str(int(number)) for number in sorted(UNCOUNTED_TYPES)) + ")"
 
 _RANGES = Bulk(
     "messages_ranges",
@@ -69,7 +70,7 @@ class Messages:
             where.append(f"m.type IN {marks(len(query.types))}" if query.types else "1 = 0")
             params.extend(query.types)
         if query.counted_only:
-            where.append(f"m.type NOT IN {_UNCOUNTED}")
+            where.append(f"m.type NOT IN {UNCOUNTED}")
         order = "ASC" if query.ascending else "DESC"
         sql = (
             f"SELECT {rows.MESSAGE} FROM messages m WHERE {' AND '.join(where)}"

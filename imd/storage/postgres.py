@@ -7,7 +7,9 @@ its socket from another thread: no timeout of the server covers a frozen backend
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -32,6 +34,10 @@ _OPTIONS = (
     f"-c search_path=im,public -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
     f" -c idle_in_transaction_session_timeout={IDLE_MS}"
 )
+_PATIENT_OPTIONS = (
+    "-c search_path=im,public -c statement_timeout=0 -c lock_timeout=60000"
+    " -c idle_in_transaction_session_timeout=0"
+)
 _BEGIN_WRITE = "BEGIN; "
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 #: statements go from index to index, whatever the statistics of a young table say
@@ -45,6 +51,10 @@ _BY_COST = _BY_INDEX + (
     " -c plan_cache_mode=force_custom_plan -c join_collapse_limit=1"
     " -c enable_bitmapscan=off -c enable_material=off"
 )
+#: what COPY's text form escapes, the backslash first, and the bytes that it takes at a time
+_COPY_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
+_COPY_SPECIAL = re.compile(r"[\\\t\n\r]").search
+_COPY_BYTES = 1 << 18
 #: classes of errors after which the connection is of no use: lost, shut down, no longer primary
 _LOST = ("08", "57P", "25006")
 
@@ -58,13 +68,14 @@ class PostgresConnection:
     held: ClassVar[str] = "pg_current_xact_id()::xid IN (s.xmax, s.xmin)"
     lateral: ClassVar[bool] = True
 
-    def __init__(self, url: str, *, by_key: bool = False) -> None:
+    def __init__(self, url: str, *, by_key: bool = False, patient: bool = False) -> None:
+        options = _PATIENT_OPTIONS if patient else _OPTIONS
         try:
             self._db = psycopg2.connect(
                 url,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="imd",
-                options=_OPTIONS + (_BY_KEY if by_key else _BY_COST),
+                options=options + (_BY_KEY if by_key else _BY_COST),
                 keepalives=1,
                 keepalives_idle=10,
                 keepalives_interval=5,
@@ -134,6 +145,21 @@ class PostgresConnection:
     def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
         self.later(*self._planned(bulk, params))
 
+    def load(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        if self._opening or self._waiting:
+            self._execute("SELECT 1", ())
+        lines = "".join(["\t".join(map(_copied, row)) + "\n" for row in rows])
+        try:
+            self._cursor.copy_expert(
+                f"COPY {table} ({', '.join(columns)}) FROM STDIN",
+                io.BytesIO(lines.encode()),
+                _COPY_BYTES,
+            )
+        except psycopg2.Error as error:
+            raise _translated(error) from error
+
     def _planned(self, bulk: Bulk, params: Sequence[Row]) -> tuple[str, Sequence[Any]]:
         """How to execute the statement, which is planned once for this connection.
 
@@ -195,6 +221,20 @@ class PostgresConnection:
             self._cursor.execute(text)
         except psycopg2.Error as error:
             raise _translated(error) from error
+
+
+def _copied(value: Any) -> str:
+    """A value as the text form of COPY wants it."""
+    if value is None:
+        return "\\N"
+    if type(value) is not str:
+        return str(value)
+    text: str = value
+    if _COPY_SPECIAL(text) is None:
+        return text
+    for plain, escaped in _COPY_ESCAPES:
+        text = text.replace(plain, escaped)
+    return text
 
 
 def _columns(bulk: Bulk, params: Sequence[Row]) -> list[str]:

@@ -45,6 +45,10 @@ def _bulk(sql: str, rows: int, columns: int) -> str:
     return sql.replace("{rows}", f"({values(rows, columns)}) AS v")
 
 
+def _marks(columns: int) -> str:
+    return f"({', '.join('?' * columns)})"
+
+
 def _spread(bulk: Bulk, params: Sequence[Row]) -> tuple[str, list[Any]]:
     sql = _bulk(bulk.sql, len(params), len(bulk.types))
     return sql, [value for row in params for value in row]
@@ -98,6 +102,15 @@ class SqliteConnection:
 
     def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
         self._execute(*_spread(bulk, params))
+
+    def load(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {_marks(len(columns))}"
+        try:
+            self._db.executemany(sql, rows)
+        except sqlite3.IntegrityError as error:
+            raise Duplicate(str(error)) from error
+        except sqlite3.OperationalError as error:
+            raise Refused(str(error)) from error
 
     def close(self) -> None:
         self._db.close()

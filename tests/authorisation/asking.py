@@ -138,6 +138,7 @@ _FIELDS: Final[dict[str, Callable[[Cell, Scene], Fields]]] = {
     "list_topics_by_type": _with({"state": "unreplied"}, _whom),
     "count_topics_by_type": _whom,
     "count_topic_replies": _whom,
+    "count_consults": lambda cell, scene: {"by": "type"},
     "replace_participants": lambda cell, scene: {
         "old_participant_id": scene.guest,
         "new_participant_id": scene.newcomer,

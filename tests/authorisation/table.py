@@ -108,6 +108,7 @@ REST: Final = {
     "list_topics_by_type":            _OWN,
     "count_topics_by_type":           _OWN,
     "count_topic_replies":            _OWN,
+    "count_consults":                ("AFFFFF...", "AFFFFF...", "AFFFFF..."),
     # -- participants
     "list_participants":              _SEE,
     "list_avatars":                   _SEE,

@@ -189,6 +189,12 @@ export interface Items_Avatar_ { items: Avatar[] }
 
 export interface Avatar { participant_id: string; name: string | null; avatar: string | null }
 
+export interface ConsultCounts { rows: ConsultRow[]; rule: string }
+
+export interface ConsultRow { key: string; name: string | null; consults: number; replied: number; unreplied: number; ongoing: number; expired: number; reply_rate: number | null; first_reply_ms: FirstReply; list?: string[] }
+
+export interface FirstReply { p50: number | null; p90: number | null }
+
 export interface Application {
   /** Unread messages of a user over all sessions */
   getBadge(options: { user_id?: string } & Callbacks<Badge>): Promise<Badge>;

@@ -1,0 +1,74 @@
+"""The ledgers in a running server: statistics, and the comparison by the clock (7.2 and 7.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest_twisted
+from twisted.internet import reactor
+
+from imd.config.settings import assemble
+from imd.domain.errors import InvalidInput, Unavailable
+from imd.service.clock import SystemClock
+from imd.service.ledgers import Ledgers
+from imd.storage.store import sync_transaction
+from tests.ledger import platforms
+from tests.ledger.originals import build
+from tests.ledger.platforms import consult
+from tests.storage.ground import migrated_sqlite, sqlite_copy
+
+__all__ = ["migrated_sqlite", "sqlite_copy"]
+
+
+def ledgers_on(url: str, platform: str, tmp_path: Path) -> Ledgers:
+    values: dict[str, Any] = {"database.url": url, "platform.url": platform}
+    made = Ledgers(assemble("dev", tmp_path, values), reactor, SystemClock())
+    made.start()
+    return made
+
+
+@pytest_twisted.ensureDeferred
+async def test_statistics_and_the_comparison(sqlite_copy, tmp_path):
+    now = SystemClock().now() - 3_600_000
+    platform = build(
+        f"sqlite:///{tmp_path}/platform.db",
+        {"wlyy_consult": [consult("a", now), consult("b", now)]},
+        platforms.metadata(),
+    )
+    with sync_transaction(sqlite_copy) as tx:
+        tx.connection.run(
+            "INSERT INTO sessions (id, type, business_type, create_time) VALUES ('s', 1, 2, 1)"
+        )
+        tx.connection.run(
+            "INSERT INTO topics (id, session_id, session_type, type, status, create_time, start_by)"
+            " VALUES ('a', 's', 1, 2, 0, %s, 'p')",
+            (now,),
+        )
+    ledgers = ledgers_on(sqlite_copy, platform, tmp_path)
+    try:
+        found = await ledgers.consults("type", None, None, (None, None), True)
+        assert [(row["key"], row["list"]) for row in found["rows"]] == [("2", ["a"])]
+        for wrong in (("yesterday", None), (None, "x")):
+            try:
+                await ledgers.consults("type", None, None, wrong, False)
+                raise AssertionError("no refusal")
+            except InvalidInput:
+                pass
+        await ledgers.compare()
+        assert ledgers.differences["missing_in_imd"] == 1
+        assert ledgers.differences["fields_differ"] == 1  # no patient is a member
+    finally:
+        ledgers.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_platform_that_is_away_is_unavailable(sqlite_copy, tmp_path):
+    ledgers = ledgers_on(sqlite_copy, f"sqlite:///{tmp_path}/none.db", tmp_path)
+    try:
+        await ledgers.consults("team", None, None, (None, None), False)
+        raise AssertionError("no refusal")
+    except Unavailable:
+        pass
+    finally:
+        ledgers.stop()
