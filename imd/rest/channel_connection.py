@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
-from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from imd.rest.channel_answer import AnsweringChannel
 from imd.rest.channel_seats import seat_key
 from imd.rest.framing import (
     ChunkedBody,
@@ -75,7 +74,7 @@ class Stage(Enum):
 _READING = frozenset((Stage.IDLE, Stage.HEAD, Stage.BODY))
 
 
-class HardenedChannel(HTTPChannel):
+class HardenedChannel(AnsweringChannel):
     """One HTTP connection.
 
     It has one timer, which is never moved to an earlier time (that would cost a search among all
@@ -84,7 +83,6 @@ class HardenedChannel(HTTPChannel):
     """
 
     requestFactory: Any
-    transport: Any
     _networkProducer: Any
 
     def __init__(self, site: HardenedSite) -> None:
@@ -111,7 +109,7 @@ class HardenedChannel(HTTPChannel):
         """Take a seat and begin to count the time for the first byte."""
         super().connectionMade()
         self.site.channels.add(self)
-        host = getattr(self.transport.getPeer(), "host", None)
+        host = getattr(self.getPeer(), "host", None)
         if host is not None:
             key = seat_key(host)
             if not self.site.seats.take(key):
@@ -144,6 +142,7 @@ class HardenedChannel(HTTPChannel):
         """Close once the peer has taken what was written; cut it when it does not."""
         if self._stage is Stage.GONE or self.transport is None:
             return
+        self.flush()
         self._close(self._limits.stall_time)
         super().loseConnection()
 
@@ -184,13 +183,13 @@ class HardenedChannel(HTTPChannel):
             self._networkProducer.unregisterProducer()
             self._networkProducer.resumeProducing()
             half_close()
-        self.site.refused(refusal, getattr(transport.getPeer(), "host", ""))
+        self.site.refused(refusal, getattr(self.getPeer(), "host", ""))
 
     def _answer(self, refusal: Refusal) -> bytes:
         body = refusal.problem()
         lines = [
             f"HTTP/1.1 {refusal.status} {refusal.title}",
-            f"Date: {datetimeToString(self.site.reactor.seconds()).decode('ascii')}",
+            f"Date: {self.site.date().decode('ascii')}",
             "Content-Type: application/problem+json",
             f"Content-Length: {len(body)}",
             "X-Content-Type-Options: nosniff",
@@ -356,6 +355,7 @@ class HardenedChannel(HTTPChannel):
         if request is not self.requests[0]:
             raise TypeError("not the request in hand")
         del self.requests[0]
+        self.flush()
         if self._stage is not Stage.ANSWER:
             return
         if not self.persistent or self.transport.disconnecting:
@@ -372,11 +372,6 @@ class HardenedChannel(HTTPChannel):
         self._networkProducer.resumeProducing()
         if self._held:
             self._advance()
-
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Write the head of an answer, without the name of the software."""
-        headers.removeHeader(b"Server")
-        super().writeHeaders(version, code, reason, headers)
 
     def pauseProducing(self) -> None:
         """The transport holds more than it wants to: the peer has ``stall_time`` to take it."""

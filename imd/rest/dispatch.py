@@ -13,7 +13,6 @@ the waiting and not the action, because what it has begun to store must also be 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
@@ -28,7 +27,7 @@ from imd.actions.ports import House
 from imd.domain.errors import ImError, Unavailable
 from imd.rest.admission import Admission
 from imd.rest.errors import Headers, Internal, MethodNotAllowed, problem
-from imd.rest.exchange import Exchange, Stage, given_request_id
+from imd.rest.exchange import Exchange, Stage, given_request_id, request_ids
 from imd.rest.origins import Origins
 from imd.rest.peers import Peers
 from imd.rest.reading import read_fields
@@ -72,7 +71,7 @@ class Dispatch:
         allowed_origins: Iterable[str] = (),
         trusted_proxies: Iterable[str] = (),
         body_limit: int = 262_144,
-        new_request_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        new_request_id: Callable[[], str] | None = None,
         observe: Observer = _nobody,
     ) -> None:
         """``request_timeout`` in seconds, ``body_limit`` in bytes."""
@@ -81,7 +80,7 @@ class Dispatch:
         self._clock = clock
         self._timeout = request_timeout
         self._body_limit = body_limit
-        self._new_request_id = new_request_id
+        self._new_request_id = new_request_id or request_ids()
         self._observe = observe
         self._origins = Origins(allowed_origins, peers)
         self._admission = Admission(house, peers, self._origins)

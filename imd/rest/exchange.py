@@ -6,7 +6,10 @@ The dispatch makes one for each request and nobody keeps it longer. It knows no 
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Callable
 from enum import Enum
+from itertools import count
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -72,6 +75,12 @@ class Exchange:
             if self.deadline.active():
                 self.deadline.cancel()
             self.deadline = None
+
+
+def request_ids() -> Callable[[], str]:
+    """Makes ids of requests: 16 hex digits, told apart by the process and then by number."""
+    process, numbers = secrets.token_hex(4), count(1)
+    return lambda: f"{process}{next(numbers) & 0xFFFFFFFF:08x}"
 
 
 def given_request_id(request: Request) -> str | None:

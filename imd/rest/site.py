@@ -35,6 +35,9 @@ from imd.wire.codec import encode
 
 _log = Logger()
 
+#: how many paths are remembered with what they matched, and how long one may be, in bytes
+_MOST_PATHS, _LONGEST_PATH = 4096, 256
+
 
 class Answered(Resource):
     """A leaf that answers with what a function makes of the request."""
@@ -56,13 +59,15 @@ class Matcher(KleinResource):
 
     Klein makes a map adapter, a request adapter and a chain of callbacks for each request; here one
     adapter serves all, since paths are judged before they come here and no rule names a host or
-    method. An answer that is there at once is written at once.
+    method. What a path matched is remembered, since a session's path comes again and again. An
+    answer that is there at once is written at once.
     """
 
     def __init__(self, app: Klein, dispatch: Dispatch) -> None:
         super().__init__(app)
         self._dispatch = dispatch
         self._map = app.url_map.bind("")
+        self._known: dict[bytes, tuple[Any, Mapping[str, Any]]] = {}
 
     def render(self, request: Any) -> Any:
         answer = self._answer(request)
@@ -77,14 +82,22 @@ class Matcher(KleinResource):
     def _answer(self, request: Any) -> bytes | Deferred[bytes]:
         path = b"/" + b"/".join(request.postpath)
         try:
-            rule, values = self._map.match(path.decode(), return_rule=True)
-            answer: Any = self._app.execute_endpoint(rule.endpoint, request, **values)
+            endpoint, values = self._known.get(path) or self._match(path)
+            answer: Any = self._app.execute_endpoint(endpoint, request, **values)
         except (HTTPException, UnicodeDecodeError):
             return self._dispatch.refuse(request, PathNotFound())
         except Exception:
             return self._dispatch.crash(request, Failure())
         found: bytes | Deferred[bytes] = answer
         return found
+
+    def _match(self, path: bytes) -> tuple[Any, Mapping[str, Any]]:
+        rule, values = self._map.match(path.decode(), return_rule=True)
+        if len(self._known) >= _MOST_PATHS:
+            self._known.clear()
+        if len(path) <= _LONGEST_PATH:
+            self._known[path] = (rule.endpoint, values)
+        return rule.endpoint, values
 
     @staticmethod
     def _write(body: bytes, request: Any) -> None:
