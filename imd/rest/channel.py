@@ -32,6 +32,7 @@ __all__ = ["HardenedChannel", "HardenedRequest", "HardenedSite", "Limits", "Refu
 class HardenedRequest(Request):
     """A request whose failures are JSON and whose answers are never taken for a page by mistake."""
 
+    channel: HardenedChannel
     defaultContentType = b"text/plain; charset=utf-8"
 
     def process(self) -> None:

@@ -9,6 +9,7 @@ the executor, knows no Deferreds.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from imd.actions.ports import Committed, Posted
@@ -293,16 +294,18 @@ def _see(connection: Connection, mark: Mark, goal: int) -> None:
     )
 
 
+@cache
+def _standing_as(held: str) -> Bulk:
+    """The statement of :func:`_standing` on a kind of connection."""
+    kinds = ("integer", "text", "text", "bigint")
+    return Bulk("marks_standing", kinds, _STANDING.format(held=held))
+
+
 def _standing(connection: Connection, wanted: Sequence[Mark]) -> list[_Standing | Busy | None]:
     """How each mark stands; None for no session, Busy for one that another transaction holds."""
-    bulk = Bulk(
-        "marks_standing",
-        ("integer", "text", "text", "bigint"),
-        _STANDING.format(held=connection.held),
-    )
     asked = [(place, mark.session_id, mark.user_id, mark.seq) for place, mark in enumerate(wanted)]
     found: list[_Standing | Busy | None] = [None] * len(wanted)
-    for row in connection.rows_of(bulk, asked):
+    for row in connection.rows_of(_standing_as(connection.held), asked):
         marks = _Marks(*row[3:7]) if row[3] is not None else None
         reached = _Goal(*row[7:10]) if row[7] is not None else _Goal(0, 0, 0)
         standing = _Standing(row[2], marks, reached, row[10], row[11] or 0)

@@ -10,6 +10,7 @@ commit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from imd.actions.ports import Committed
@@ -153,11 +154,7 @@ class Log:
 
     def __init__(self, connection: Connection, outbox: Outbox, events: MessageEvents) -> None:
         self._db, self._outbox, self._events = connection, outbox, events
-        self._facts = Bulk(
-            "log_facts",
-            ("integer", "text", "text", "text"),
-            _FACTS.format(held=connection.held),
-        )
+        self._facts = _asking(connection.held)
 
     def append(self, head: Head, drafts: Sequence[Draft], now: int) -> list[Committed]:
         """Store drafts at the end of one locked session's log.
@@ -248,6 +245,13 @@ class Log:
             _MOVE_SENDERS,
             [(end.head.id, sender, *marks) for end in ends for sender, marks in end.marks.items()],
         )
+
+
+@cache
+def _asking(held: str) -> Bulk:
+    """The statement of :meth:`Log.facts` on a kind of connection."""
+    kinds = ("integer", "text", "text", "text")
+    return Bulk("log_facts", kinds, _FACTS.format(held=held))
 
 
 def _place(row: Sequence[Any]) -> Any:

@@ -31,15 +31,17 @@ CONNECT_SECONDS = 3
 #: ms; the executor's deadline is the last word, these free the server's side
 STATEMENT_MS, LOCK_MS, IDLE_MS = 8_000, 3_000, 15_000
 _OPTIONS = (
-    f"-c search_path=im,public -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
+    "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
+    f" -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
     f" -c idle_in_transaction_session_timeout={IDLE_MS}"
 )
 _PATIENT_OPTIONS = (
-    "-c search_path=im,public -c statement_timeout=0 -c lock_timeout=60000"
+    "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
+    " -c statement_timeout=0 -c lock_timeout=60000"
     " -c idle_in_transaction_session_timeout=0"
 )
-_BEGIN_WRITE = "BEGIN; "
-_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+_BEGIN_WRITE = b"BEGIN; "
+_BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 #: statements go from index to index, whatever the statistics of a young table say
 _BY_INDEX = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 #: the writer's statements are planned once
@@ -86,11 +88,11 @@ class PostgresConnection:
             raise Broken(f"cannot connect: {type(error).__name__}") from error
         self._db.autocommit = True
         self._cursor = self._db.cursor()
-        self._opening = ""
+        self._opening = b""
         self._waiting: list[bytes] = []
         self._open = False
-        #: how the statements that this connection has planned are executed, by name
-        self._prepared: dict[str, str] = {}
+        #: the names of the statements that this connection has planned
+        self._prepared: set[str] = set()
 
     def begin(self, *, write: bool) -> None:
         self._opening = _BEGIN_WRITE if write else _BEGIN_READ
@@ -98,12 +100,10 @@ class PostgresConnection:
 
     def commit(self) -> None:
         if not self._open and not self._waiting:
-            self._opening = ""
+            self._opening = b""
             return
-        text = (self._opening.encode() if not self._open else b"") + b"; ".join(
-            [*self._waiting, b"COMMIT"]
-        )
-        self._opening, self._open = "", False
+        text = self._opening + b"; ".join([*self._waiting, b"COMMIT"])
+        self._opening, self._open = b"", False
         self._waiting.clear()
         try:
             self._cursor.execute(text)
@@ -116,7 +116,7 @@ class PostgresConnection:
 
     def rollback(self) -> None:
         self._waiting.clear()
-        self._opening = ""
+        self._opening = b""
         if self._open:
             self._open = False
             try:
@@ -140,10 +140,10 @@ class PostgresConnection:
         self._waiting.append(self._cursor.mogrify(sql, params))
 
     def rows_of(self, bulk: Bulk, params: Sequence[Row]) -> list[Row]:
-        return self.rows(*self._planned(bulk, params))
+        return self.rows(self._planned(bulk, params))
 
     def later_of(self, bulk: Bulk, params: Sequence[Row]) -> None:
-        self.later(*self._planned(bulk, params))
+        self._waiting.append(self._planned(bulk, params).encode())
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         if not rows:
@@ -160,19 +160,23 @@ class PostgresConnection:
         except psycopg2.Error as error:
             raise _translated(error) from error
 
-    def _planned(self, bulk: Bulk, params: Sequence[Row]) -> tuple[str, Sequence[Any]]:
+    def _planned(self, bulk: Bulk, params: Sequence[Row]) -> str:
         """How to execute the statement, which is planned once for this connection.
 
         One row has a plan of its own, with values in place of arrays: at light load most batches
         are of one message.
         """
+        given: Sequence[Any]
         if len(params) == 1:
-            return self._prepare(bulk, f"{bulk.name}_one", ""), params[0]
-        return self._prepare(bulk, bulk.name, "[]"), _columns(bulk, params)
+            name = self._prepare(bulk, f"{bulk.name}_one", "")
+            given = params[0]
+        else:
+            name = self._prepare(bulk, bulk.name, "[]")
+            given = _columns(bulk, params)
+        return f"EXECUTE {name} ({', '.join([literal(value) for value in given])})"
 
     def _prepare(self, bulk: Bulk, name: str, array: str) -> str:
-        execute = self._prepared.get(name)
-        if execute is None:
+        if name not in self._prepared:
             kinds = [kind + array for kind in bulk.types]
             places = range(1, len(kinds) + 1)
             if array:
@@ -186,9 +190,8 @@ class PostgresConnection:
                 self._cursor.execute(f"PREPARE {name} ({', '.join(kinds)}) AS {sql}")
             except psycopg2.Error as error:
                 raise _translated(error) from error
-            given = ", ".join(f"%s::{kind}" for kind in kinds)
-            execute = self._prepared[name] = f"EXECUTE {name} ({given})"
-        return execute
+            self._prepared.add(name)
+        return name
 
     def close(self) -> None:
         self._db.close()
@@ -206,17 +209,14 @@ class PostgresConnection:
             copy.close()
 
     def _execute(self, sql: str, params: Sequence[Any]) -> None:
-        text: bytes | str = sql
-        if params:
-            text = self._cursor.mogrify(sql, params)
+        """Send a statement, and before it what has waited."""
+        text = self._cursor.mogrify(sql, params) if params else sql.encode()
         if self._waiting:
-            tail = text.encode() if isinstance(text, str) else text
-            text = b"; ".join([*self._waiting, tail])
+            text = b"; ".join([*self._waiting, text])
             self._waiting.clear()
         if self._opening:
-            head, self._opening = self._opening, ""
-            text = head + text if isinstance(text, str) else head.encode() + text
-            self._open = True
+            text = self._opening + text
+            self._opening, self._open = b"", True
         try:
             self._cursor.execute(text)
         except psycopg2.Error as error:
@@ -235,6 +235,22 @@ def _copied(value: Any) -> str:
     for plain, escaped in _COPY_ESCAPES:
         text = text.replace(plain, escaped)
     return text
+
+
+def literal(value: str | int | None) -> str:
+    """A value as SQL text: a fifth of what it costs to have each adapted by psycopg2.
+
+    A text is safe because nothing but a quote ends it: ``standard_conforming_strings`` is on, and
+    the client's encoding is UTF-8, in which no character hides a quote.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("a text cannot contain NUL")
+        doubled = value.replace("'", "''")
+        return f"'{doubled}'"
+    return str(int(value))
 
 
 def _columns(bulk: Bulk, params: Sequence[Row]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from imd.actions.queries import SessionQuery
@@ -28,17 +28,19 @@ _BEYOND = Bulk(
 )
 
 
+@cache
+def _locking_free(lock: str) -> Bulk:
+    """The statement of :meth:`Sessions.lock_free` on a kind of connection."""
+    sql = "SELECT 1 FROM {rows} JOIN sessions s ON s.id = v.column1" + lock
+    return Bulk("sessions_lock_free", ("text",), sql)
+
+
 class Sessions:
     """SQL on ``sessions``, joined to ``participants`` where it is a member who asks."""
 
     def __init__(self, connection: Connection, events: Events) -> None:
         self._db, self._events = connection, events
         self._each = _EACH if connection.lateral else _JOIN
-        self._lock_free = Bulk(
-            "sessions_lock_free",
-            ("text",),
-            "SELECT 1 FROM {rows} JOIN sessions s ON s.id = v.column1" + connection.lock_free,
-        )
 
     def lock(self, session_id: str) -> Head | None:
         """The head, locked until the transaction ends; None when there is no such session."""
@@ -52,7 +54,8 @@ class Sessions:
         That read tells by ``held`` of the connection which they were.
         """
         if self._db.row_locks:
-            self._db.later_of(self._lock_free, [(session_id,) for session_id in session_ids])
+            bulk = _locking_free(self._db.lock_free)
+            self._db.later_of(bulk, [(session_id,) for session_id in session_ids])
 
     def head(self, session_id: str) -> Head | None:
         found = self._db.row(f"SELECT {rows.HEAD} FROM sessions s WHERE s.id = %s", (session_id,))

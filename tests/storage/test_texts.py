@@ -8,6 +8,7 @@ import pytest
 import pytest_twisted
 
 from imd.domain.message import Card, Content
+from imd.storage.postgres import literal
 from tests.storage.ground import Ground, together
 
 NASTY = [
@@ -40,6 +41,25 @@ async def test_every_text_comes_back(ground: Ground, texts) -> None:
     assert [type(m.content) for m in log] == [type(content) for content in contents]
     assert [m.sender_name for m in log] == [str(content)[:255] for content in contents]
     assert [p.message for p in posted] == log
+
+
+@pytest.mark.parametrize("texts", [NASTY, shuffled(2)[:60]], ids=["nasty", "random"])
+@pytest_twisted.ensureDeferred
+async def test_every_text_comes_back_from_a_batch_of_its_own(ground: Ground, texts) -> None:
+    """A batch of one has a plan and a quoting of its own."""
+    await ground.session("s", "A", "B")
+    for text in texts:
+        await ground.send("s", "A", text, sender_name=text[:255])
+    log = await ground.log("s")
+    assert [m.content for m in log] == texts
+    assert [m.sender_name for m in log] == [text[:255] for text in texts]
+
+
+def test_no_text_ends_its_own_quotes() -> None:
+    assert literal("a'b\\") == "'a''b\\'"
+    assert (literal(None), literal(-1)) == ("NULL", "-1")
+    with pytest.raises(ValueError, match="NUL"):
+        literal("a\x00b")
 
 
 @pytest_twisted.ensureDeferred
