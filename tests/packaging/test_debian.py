@@ -58,7 +58,7 @@ def test_what_setup_cfg_asks_for_is_pinned_in_its_range():
 
 
 def test_the_extras_of_the_package_are_in_it():
-    assert {"psycopg2-binary", "txredisapi", "hiredis"} <= set(pins())
+    assert {"psycopg2-binary", "txredisapi", "hiredis", "pymysql"} <= set(pins())
     assert "setuptools" in pins("build-requirements.txt")
 
 
