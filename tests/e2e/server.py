@@ -87,19 +87,10 @@ def clean_environment() -> dict[str, str]:
 class Imd:
     """One server with a port and a state directory of its own, which outlive its process."""
 
-    def __init__(
-        self,
-        state: Path,
-        url: str | None = None,
-        listener: socket.socket | None = None,
-        **settings: str,
-    ) -> None:
-        """``url`` is the database, SQLite without one; ``settings`` are environment variables.
-
-        ``listener`` is the socket of somebody who holds the port as imd.socket does.
-        """
-        self.state, self._listener = state, listener
-        self.port: int = free_port() if listener is None else listener.getsockname()[1]
+    def __init__(self, state: Path, url: str | None = None, **settings: str) -> None:
+        """``url`` is the database, SQLite without one; ``settings`` are environment variables."""
+        self.state, self.port = state, free_port()
+        self._listener: socket.socket | None = None
         state.mkdir(parents=True, exist_ok=True)
         self.settings = {
             "IM_PROFILE": "test",
@@ -113,6 +104,11 @@ class Imd:
         self._out, self._err = state / "server.out", state / "server.err"
 
     # ---- life
+
+    def given(self, listener: socket.socket) -> Imd:
+        """From now on its port is one that somebody else holds, as imd.socket does."""
+        self._listener, self.port = listener, listener.getsockname()[1]
+        return self
 
     def launch(self, program: Sequence[str] = (), **more: str) -> None:
         """Start the process and do not wait; ``program`` stands in for twistd's command line."""

@@ -122,7 +122,7 @@ def test_an_upgrade_under_traffic_refuses_and_loses_nothing(
         settings["IMD_BUS_URL"] = redis.url
         program += ["--workers", str(workers)]
     with closing(socket.create_server(("127.0.0.1", 0), backlog=4096)) as listener:
-        imd = Imd(tmp_path / "state", url, listener, **settings)
+        imd = Imd(tmp_path / "state", url, **settings).given(listener)
         try:
             imd.start(program)
             traffic = asyncio.run(_upgrades(imd, program))
