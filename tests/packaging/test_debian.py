@@ -120,6 +120,29 @@ def test_the_manual_page_has_every_command():
         assert shown.stderr == "" and "imd" in shown.stdout
 
 
+def test_logrotate_understands_its_file(tmp_path: Path):
+    logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if logrotate is None:
+        pytest.skip("NOT TESTED: whether logrotate likes its file needs logrotate")
+    text = (DEBIAN / "imd.logrotate").read_text("utf-8").replace("su imd imd", "su root root")
+    (tmp_path / "imd").write_text(text.replace("/var/log/imd", str(tmp_path)), "utf-8")
+    (tmp_path / "imd").chmod(0o644)
+    said = subprocess.run(
+        [logrotate, "--debug", "--state", str(tmp_path / "state"), str(tmp_path / "imd")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert "error" not in said.lower()
+
+
+def test_an_upgrade_leaves_the_socket_alone_and_a_removal_stops_it_first():
+    rules = (DEBIAN / "rules").read_text("utf-8")
+    assert "dh_installsystemd --no-enable --no-start --no-stop-on-upgrade imd.socket" in rules
+    prerm = (DEBIAN / "imd.prerm").read_text("utf-8")
+    assert 0 < prerm.index("stop imd.socket") < prerm.index("#DEBHELPER#")
+
+
 def test_the_unit_is_as_page_5_wants_it():
     config = configparser.ConfigParser(strict=False, interpolation=None)
     config.optionxform = str
