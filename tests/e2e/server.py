@@ -11,6 +11,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +35,12 @@ NO_LIMITS: Final = {
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
+#: gives an open socket to a program as systemd does: as descriptor 3
+_GIVING: Final = (
+    "import os, sys; given = int(sys.argv[1]); os.dup2(given, 3); given == 3 or os.close(given);"
+    " os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='imd.socket');"
+    " os.execv(sys.argv[2], sys.argv[2:])"
+)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _TROUBLE = re.compile(
     r"unhandled error|traceback \(most recent|\bcritical\b|\n +\| \w*(Error|Exception)\b",
@@ -83,6 +90,7 @@ class Imd:
     def __init__(self, state: Path, url: str | None = None, **settings: str) -> None:
         """``url`` is the database, SQLite without one; ``settings`` are environment variables."""
         self.state, self.port = state, free_port()
+        self._listener: socket.socket | None = None
         state.mkdir(parents=True, exist_ok=True)
         self.settings = {
             "IM_PROFILE": "test",
@@ -97,10 +105,19 @@ class Imd:
 
     # ---- life
 
+    def given(self, listener: socket.socket) -> Imd:
+        """From now on its port is one that somebody else holds, as imd.socket does."""
+        self._listener, self.port = listener, listener.getsockname()[1]
+        return self
+
     def launch(self, program: Sequence[str] = (), **more: str) -> None:
         """Start the process and do not wait; ``program`` stands in for twistd's command line."""
         assert not self.alive, "it runs already"
         command = [*(program or twistd()), "--port", str(self.port), "--state-dir", str(self.state)]
+        kept: tuple[int, ...] = ()
+        if self._listener is not None:
+            kept = (self._listener.fileno(),)
+            command = [sys.executable, "-c", _GIVING, str(kept[0]), *command]
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
                 command,
@@ -111,6 +128,7 @@ class Imd:
                 env={**clean_environment(), **self.settings, **more},
                 start_new_session=True,
                 preexec_fn=die_with_parent,
+                pass_fds=kept,
             )
 
     def start(self, program: Sequence[str] = (), **more: str) -> Imd:

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import Imd, clean_environment, die_with_parent, running
-from tests.manual.blocks import DOCS, blocks, languages
+from imd.config.settings import FROM_FILE
+from imd.config.sources import KEYS
+from tests.e2e.server import Imd, running
+from tests.manual.blocks import DOCS, blocks, languages, pages
+from tests.manual.programs import BIN, run
+from tests.servers import free_port
 
 TUTORIALS = ("tutorial.md", "tutorial.zh.md")
-BIN = Path(sys.executable).parent
 _ADDRESS = re.compile(r"\b127\.0\.0\.1:3000\b")
 
-#: page -> languages of its blocks that a test here runs
+#: page -> languages of its blocks that a test in this folder runs; lines of imdctl alone are
+#: looked at by test_commands.py
 RUN = {page: {"sh"} for page in TUTORIALS} | {
-    "guides/platform.md": {"python", "js", "java"},
+    "console.md": {"sh"},
     "guides/backup.md": {"python"},
+    "guides/platform.md": {"python", "js", "java"},
+    "guides/webhooks.md": {"python", "js", "java"},
+    "guides/wechat.md": {"sh"},
+    "moving.md": {"sh"},
+    "push.md": {"python", "sh"},
+    # by tests/browser/test_consult.py
+    "sdk.md": {"js"},
 }
 
 
-def run(command: list[str], cwd: Path, text: str | None = None, **variables: str) -> str:
-    """What it printed; fails with all of it when the status is not 0."""
-    done = subprocess.run(
-        command,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=cwd,
-        env={**clean_environment(), "LC_ALL": os.environ.get("LC_ALL", "C.UTF-8"), **variables},
-        preexec_fn=die_with_parent,
-        check=False,
-    )
-    assert done.returncode == 0, f"{text or command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+def english(page: str) -> str:
+    """The page that a Chinese one is a version of."""
+    return page.replace(".zh.md", ".md")
 
 
 def test_no_block_is_left_out():
     """A page with a new kind of block wants a test that runs it, or a kind that is only shown."""
-    pages = [*TUTORIALS, *(f"guides/{page.name}" for page in (DOCS / "guides").glob("*.md"))]
-    assert {page: languages(page) for page in pages if languages(page)} == RUN
+    found = {page: languages(page) for page in pages() if languages(page)}
+    chinese = {page for page in found if page.endswith(".zh.md")} - set(TUTORIALS)
+    assert {page: found[page] for page in found.keys() - chinese} == RUN
+    # What is run of a Chinese page is its English page's, so it need not be run again.
+    for page in chinese:
+        for language in found[page]:
+            assert blocks(page, language) == blocks(english(page), language), page
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if blocks(page, "toml")])
+def test_settings_that_are_shown_are_known(page):
+    for block in blocks(page, "toml"):
+        for section, value in tomllib.loads(block).items():
+            _known(section, value)
+
+
+def _known(key: str, value: object) -> None:
+    if key in KEYS or key.removesuffix("_file") in FROM_FILE:
+        return
+    assert isinstance(value, dict), f"{key} is no setting"
+    for name, inner in value.items():
+        _known(f"{key}.{name}", inner)
 
 
 @pytest.mark.parametrize("page", TUTORIALS)
@@ -131,3 +149,33 @@ def test_the_copy_of_a_running_database(hospital, tmp_path: Path):
     )
     with sqlite3.connect(copy) as database:
         assert database.execute("SELECT count(*) FROM service_keys").fetchone() == (1,)
+
+
+def test_the_wechat_guide_works_as_printed(tmp_path: Path):
+    if shutil.which("curl") is None:
+        pytest.skip("NOT TESTED: the lines of the WeChat guide need curl")
+    port, fakes = free_port(), free_port()
+    script = "\n".join(blocks("guides/wechat.md", "sh")).replace(".venv/bin/", f"{BIN}/")
+    script = script.replace("127.0.0.1:3000", f"127.0.0.1:{port}").replace("3099", str(fakes))
+    # However it ends, the two that it starts end with it.
+    script = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
+    command = ["timeout", "90", "/bin/bash", "-eu"]
+    said = run(command, tmp_path, script, IMD_HTTP_PORT=str(port))
+    assert '"code"' not in said, said
+    sent = json.loads(said.splitlines()[-1])["sent"]
+    assert [message["touser"] for message in sent] == ["o-p1"]
+    assert sent[0]["data"] == {"thing1": {"value": "家庭医生咨询"}}
+
+
+def test_the_check_of_a_webhook_takes_what_imd_signs_and_nothing_else(tmp_path: Path):
+    (program,) = blocks("push.md", "python")
+    judged = (
+        "import hashlib, hmac, time\nfrom imd.push.webhooks import signature\n"
+        f"{program}\nnow = int(time.time() * 1000)\n"
+        "signed = signature('secret', now, b'{}')\n"
+        "print(genuine(b'secret', signed, b'{}'), genuine(b'secret', signed, b'[]'),"
+        " genuine(b'other', signed, b'{}'),"
+        " genuine(b'secret', signature('secret', now - 400_000, b'{}'), b'{}'))\n"
+    )
+    said = run([sys.executable, "-"], tmp_path, judged, PYTHONPATH=str(DOCS.parent))
+    assert said == "True False False False\n"

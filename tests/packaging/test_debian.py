@@ -58,7 +58,7 @@ def test_what_setup_cfg_asks_for_is_pinned_in_its_range():
 
 
 def test_the_extras_of_the_package_are_in_it():
-    assert {"psycopg2-binary", "txredisapi", "hiredis"} <= set(pins())
+    assert {"psycopg2-binary", "txredisapi", "hiredis", "pymysql"} <= set(pins())
     assert "setuptools" in pins("build-requirements.txt")
 
 
@@ -118,6 +118,29 @@ def test_the_manual_page_has_every_command():
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
         )
         assert shown.stderr == "" and "imd" in shown.stdout
+
+
+def test_logrotate_understands_its_file(tmp_path: Path):
+    logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if logrotate is None:
+        pytest.skip("NOT TESTED: whether logrotate likes its file needs logrotate")
+    text = (DEBIAN / "imd.logrotate").read_text("utf-8").replace("su imd imd", "su root root")
+    (tmp_path / "imd").write_text(text.replace("/var/log/imd", str(tmp_path)), "utf-8")
+    (tmp_path / "imd").chmod(0o644)
+    said = subprocess.run(
+        [logrotate, "--debug", "--state", str(tmp_path / "state"), str(tmp_path / "imd")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert "error" not in said.lower()
+
+
+def test_an_upgrade_leaves_the_socket_alone_and_a_removal_stops_it_first():
+    rules = (DEBIAN / "rules").read_text("utf-8")
+    assert "dh_installsystemd --no-enable --no-start --no-stop-on-upgrade imd.socket" in rules
+    prerm = (DEBIAN / "imd.prerm").read_text("utf-8")
+    assert 0 < prerm.index("stop imd.socket") < prerm.index("#DEBHELPER#")
 
 
 def test_the_unit_is_as_page_5_wants_it():
