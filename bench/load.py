@@ -123,6 +123,11 @@ class Load:
         lane.put(found[1].join(self._polls[lane]))
         self._delivered(lane, body)
 
+    def close(self) -> None:
+        for lane in self._lanes.values():
+            lane.socket.close()
+        self._poll.close()
+
     # ---- runs
 
     def turn(self, until: float) -> None:
