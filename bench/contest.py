@@ -17,7 +17,7 @@ from bench.entries import Entry, Inserts, Kernel, Setting, Side, spec_of
 from bench.peers import NotHere
 from bench.peers import synapse as matrix
 from bench.peers.nodejs import node
-from bench.servers import Generator, Served, floor, imd, seeded
+from bench.servers import Generator, Served, floor, imd, seeded, until_quiet
 from tests.redis_server import NoRedis, RedisServer
 
 PAIRS, FEW = 64, 16
@@ -147,6 +147,7 @@ def workers(setting: Setting, stack: ExitStack) -> list[Entry]:
         bus = {"IMD_BUS_URL": redis.url}
         folder = setting.folder / f"workers{count}"
         server = stack.enter_context(imd(folder, setting.postgres, count, **bus))
+        until_quiet(server.pid)
         requests.open_pairs(server.port, names)
         spec = spec_of("closed", server.port, setting.seconds, **_pairs(names))
         served = Served(server.port, server.pid, setting.postgres.pid)
