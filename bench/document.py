@@ -26,10 +26,10 @@ def _flat(lists: Mapping[str, Mapping[str, Figures]]) -> str:
     """CPU and pages of each question by store; the stores that grow last."""
     touched = lists.get("pages touched", {})
     lines = []
-    for kind in ("lists", "growing"):
+    for kind in ("log", "lists", "growing"):
         for what, one in lists.get(kind, {}).items():
-            cpu = [f"{one[name]:.3f}" for name in _STORES if name in one]
-            pages = [f"{touched[what][name]:.0f}" for name in _STORES if what in touched]
+            cpu = [f"{one[name]:.3f}" if name in one else "" for name in _STORES]
+            pages = [f"{touched[what][name]:.0f}" if name in one else "" for name in _STORES]
             ratio = f"{one['spread'] / one['small']:.2f}"
             growing = " (grows)" if kind == "growing" else ""
             lines.append([f"{what}{growing}", *cpu, ratio, *pages])

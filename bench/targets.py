@@ -144,7 +144,7 @@ def flat(listed: Mapping[str, Mapping[str, Figures]]) -> list[Row]:
     """What lists of the large stores cost beside the small one, and a message in a live topic."""
     made = [
         Row(f"{what} ({layout})", [one[layout]], [one["small"]], "cpu ms", goal)
-        for kind, goal in (("lists", most(1.2)), ("growing", None))
+        for kind, goal in (("log", most(1.2)), ("lists", most(1.2)), ("growing", None))
         for what, one in listed.get(kind, {}).items()
         for layout in ("spread", "own")
         if layout in one

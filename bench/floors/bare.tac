@@ -11,7 +11,9 @@ import imd.service.wiring
 import imd.storage.postgres
 
 application = service.Application("bare")
-site = Site(Data(b"yes", "text/plain"))
+page = Data(b"yes", "text/plain")
+page.isLeaf = True
+site = Site(page)
 internet.TCPServer(int(os.environ["PORT"]), site, interface="127.0.0.1").setServiceParent(
     application
 )

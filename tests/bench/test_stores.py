@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from bench.entries import Scale
-from bench.lists import GROWING, LISTS, Link, touches
+from bench.lists import GROWING, LISTS, LOG, Link, touches
 from bench.stores import DEEP, Shape, fill_quickly, shapes
 from imd.storage.migrate import upgrade
 from imd.storage.postgres import PostgresConnection
@@ -56,9 +56,9 @@ def test_every_question_can_be_asked_and_touches_pages(postgres_server: Postgres
     with closing(PostgresConnection(url)) as filling:
         fill_quickly(filling, SHAPE)
     with closing(Link(url, SHAPE)) as link:
-        for ask in (LISTS | GROWING).values():
+        for ask in (LOG | LISTS | GROWING).values():
             link.ask(ask)
-        assert touches(link, LISTS["newest page"]) > 2
+        assert touches(link, LOG["newest page"]) > 2
     postgres_server.drop_database(url)
 
 
