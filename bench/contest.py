@@ -126,6 +126,13 @@ def _imd(setting: Setting, stack: ExitStack, add: Add) -> None:
     spec = spec_of("fan_out", served.port, seconds, senders, receivers=listeners)
     add("fan-out imd", served, spec)
 
+    terse = stack.enter_context(
+        imd(setting.folder / "terse", setting.postgres, IMD_LOG_LEVEL="warn")
+    )
+    requests.open_pairs(terse.port, groups["rest"])
+    spec = spec_of("closed", terse.port, seconds, **_pairs(groups["rest"]))
+    add("imd rest terse", Served(terse.port, terse.pid, setting.postgres.pid), spec)
+
     file = stack.enter_context(imd(setting.folder / "sqlite", None))
     requests.open_pairs(file.port, groups["rest"])
     spec = spec_of("closed", file.port, seconds, **_pairs(groups["rest"]))

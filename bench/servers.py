@@ -24,8 +24,8 @@ FLOORS = Path(__file__).parent / "floors"
 SEED = Path(__file__).parent / "seed.sql"
 #: beside fsync; room for millions of rows without a storm of checkpoints, and for all servers
 POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "8GB", "max_connections": "400"}
-#: imd as in production, but for limits of rate; the log goes to a file
-IMD = {**NO_LIMITS, "IMD_LOG_FORMAT": "json", "IMD_LOG_LEVEL": "warn"}
+#: imd as in production, but for limits of rate: a line a request, in a file
+IMD = {**NO_LIMITS, "IMD_LOG_FORMAT": "json", "IMD_LOG_LEVEL": "info"}
 
 
 class Served(NamedTuple):
@@ -81,7 +81,7 @@ def imd(
     With ``workers`` a supervisor and so many processes; the settings name the bus then.
     """
     database = url or (postgres.create_database() if postgres else None)
-    server = Imd(state, database, **IMD, **settings)
+    server = Imd(state, database, **{**IMD, **settings})
     try:
         yield server.start([*twistd(), "--workers", str(workers)] if workers else ())
         assert not server.trouble(), server.trouble()

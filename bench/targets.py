@@ -89,6 +89,9 @@ FLOORS = (
         "REST send: database CPU / inserts of 200",
         "imd rest", "inserts 200", "db", "s/1000", None,
     ),
+    Comparison(
+        "REST send: CPU / log level warn", "imd rest", "imd rest terse", *CPU, None
+    ),
     Comparison("REST send: CPU / naive", "imd rest", "naive", *CPU, most(1.0)),
     Comparison(
         "fan-out: CPU / prepared frames", "fan-out imd", "fan-out prepared", "app", "s/1000", None
