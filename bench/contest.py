@@ -99,7 +99,8 @@ def _synapse(setting: Setting, stack: ExitStack, add: Add) -> None:
     add("synapse", served, spec)
 
 
-def _pairs(names: list[str], by_socket: bool = False) -> dict[str, Any]:
+def pairs(names: list[str], by_socket: bool = False) -> dict[str, Any]:
+    """Doctors who send, on REST or on their sockets, and patients who listen."""
     senders = requests.socket_senders(names) if by_socket else requests.rest_senders(names)
     return {"senders": senders, "receivers": requests.patients(names)}
 
@@ -119,8 +120,8 @@ def _imd(setting: Setting, stack: ExitStack, add: Add) -> None:
         ("imd rest 16", "few", "closed"),
         ("imd light", "light", "open"),
     ):
-        pairs = _pairs(groups[kind], by_socket=kind == "socket")
-        add(name, served, spec_of(mode, served.port, seconds, **pairs, rate=LIGHT_RATE))
+        load = pairs(groups[kind], by_socket=kind == "socket")
+        add(name, served, spec_of(mode, served.port, seconds, **load, rate=LIGHT_RATE))
     senders = requests.rest_senders(["crowd"])
     listeners = requests.patients(["crowd"]) * setting.scale.crowd
     spec = spec_of("fan_out", served.port, seconds, senders, receivers=listeners)
@@ -130,12 +131,12 @@ def _imd(setting: Setting, stack: ExitStack, add: Add) -> None:
         imd(setting.folder / "terse", setting.postgres, IMD_LOG_LEVEL="warn")
     )
     requests.open_pairs(terse.port, groups["rest"])
-    spec = spec_of("closed", terse.port, seconds, **_pairs(groups["rest"]))
+    spec = spec_of("closed", terse.port, seconds, **pairs(groups["rest"]))
     add("imd rest terse", Served(terse.port, terse.pid, setting.postgres.pid), spec)
 
     file = stack.enter_context(imd(setting.folder / "sqlite", None))
     requests.open_pairs(file.port, groups["rest"])
-    spec = spec_of("closed", file.port, seconds, **_pairs(groups["rest"]))
+    spec = spec_of("closed", file.port, seconds, **pairs(groups["rest"]))
     add("imd sqlite", Served(file.port, file.pid), spec)
 
 
@@ -156,7 +157,7 @@ def workers(setting: Setting, stack: ExitStack) -> list[Entry]:
         server = stack.enter_context(imd(folder, setting.postgres, count, **bus))
         until_quiet(server.pid)
         requests.open_pairs(server.port, names)
-        spec = spec_of("closed", server.port, setting.seconds, **_pairs(names))
+        spec = spec_of("closed", server.port, setting.seconds, **pairs(names))
         served = Served(server.port, server.pid, setting.postgres.pid)
         entries.append(Side(f"workers {count}", served, stack.enter_context(Generator(spec))))
     return entries

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import document, measured, soak, targets
+from bench import document, measured, profile, soak, targets
 from bench.entries import QUICK, Figures, Scale
 from bench.plot import place, plot, share
 from bench.report import Goal, Row, markdown_rows, medians, row_of, table
@@ -155,3 +155,19 @@ def test_the_document_takes_the_tables_between_their_comments() -> None:
 
 def test_the_quick_scale_is_smaller_in_everything() -> None:
     assert all(small < usual for small, usual in zip(QUICK, Scale(), strict=True))
+
+
+def test_a_look_counts_for_the_nearest_function_of_imd_on_the_reactors_thread() -> None:
+    lines = [
+        "thread (1): MainThread;run (twisted/internet/base.py:9);answer (imd/rest/dispatch.py:7);"
+        "callLater (twisted/internet/base.py:3) 3",
+        "thread (1): MainThread;run (twisted/internet/base.py:9);answer (imd/rest/dispatch.py:8) 1",
+        "thread (1): MainThread;run (twisted/internet/base.py:9);doRead (internet/tcp.py:1) 4",
+        "thread (1): MainThread;run (twisted/internet/base.py:9);doPoll (internet/epoll.py:1) 90",
+        "thread (2): imd-writer-0;work (imd/storage/writer.py:1) 50",
+    ]
+    found = profile.attributed(lines)
+    answer = profile.Place("answer", "imd/rest/dispatch.py")
+    assert found == {answer: {"callLater": 3, "answer": 1}, profile.OUTSIDE: {"doRead": 4}}
+    text = profile.table(found, 80.0)
+    assert "40.0 us  answer imd/rest/dispatch.py  (callLater 30.0, answer 10.0)" in text
