@@ -8,8 +8,9 @@ get it live. :mod:`bench.targets` says what is compared with what.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from bench import requests
@@ -38,16 +39,22 @@ def contest(setting: Setting, stack: ExitStack, quick: bool) -> list[Entry]:
     _floors(setting, stack, add)
     entries += [Inserts(setting, stack, 50), Inserts(setting, stack, 200), Kernel(setting, stack)]
     peers = [_node] if quick else [_node, _synapse]
-    for peer in peers:
-        setting.say(f"starting the peer {peer.__name__.strip('_')}")
-        try:
-            peer(setting, stack, add)
-        except NotHere as missing:
-            setting.left_out.append(str(missing))
-            setting.say(f"left out: {missing}")
+    joined([partial(peer, setting, stack, add) for peer in peers], setting.say, setting.left_out)
     setting.say("starting imd")
     _imd(setting, stack, add)
     return entries
+
+
+def joined(
+    peers: Sequence[Callable[[], object]], say: Callable[[str], None], left_out: list[str]
+) -> None:
+    """Start each peer that can be had here; of the others the reason is told and kept."""
+    for peer in peers:
+        try:
+            peer()
+        except NotHere as missing:
+            left_out.append(str(missing))
+            say(f"left out: {missing}")
 
 
 def _floors(setting: Setting, stack: ExitStack, add: Add) -> None:
@@ -82,6 +89,7 @@ def _first_day(setting: Setting, name: str, served: Served, add: Add) -> None:
 
 
 def _node(setting: Setting, stack: ExitStack, add: Add) -> None:
+    setting.say("starting the peer in Node.js")
     served = stack.enter_context(node(seeded(setting.postgres), setting.postgres.pid))
     _first_day(setting, "node", served, add)
     senders = requests.plain_senders(["s199"])
@@ -91,6 +99,7 @@ def _node(setting: Setting, stack: ExitStack, add: Add) -> None:
 
 
 def _synapse(setting: Setting, stack: ExitStack, add: Add) -> None:
+    setting.say("starting Synapse")
     url = setting.postgres.create_database()
     folder = setting.folder / "synapse"
     served = stack.enter_context(matrix.synapse(folder, url, setting.postgres.pid))

@@ -7,11 +7,10 @@ its rows out and says so.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bench.peers import BUILD, NotHere
+from bench.peers import BUILD, NotHere, made
 from bench.servers import Served, printing_port
 
 _SOURCE = Path(__file__).parent / "node"
@@ -25,18 +24,11 @@ def _installed() -> Path:
         if shutil.which(program) is None:
             raise NotHere(f"the peer in Node.js: no {program} on the PATH")
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = (_SOURCE / "package-lock.json").read_bytes()
-    stamp = folder / "installed"
     for name in _FILES:
         shutil.copyfile(_SOURCE / name, folder / name)
-    if not stamp.exists() or stamp.read_bytes() != wanted:
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        if done.returncode:
-            raise NotHere(f"the peer in Node.js: npm ci failed: {done.stderr.strip()[-300:]}")
-        stamp.write_bytes(wanted)
+    fetch = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
+    wanted = (_SOURCE / "package-lock.json").read_text()
+    made("the peer in Node.js", folder, wanted, [fetch])
     return folder
 
 

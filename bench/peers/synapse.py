@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bench.load import PLACE
-from bench.peers import BUILD, NotHere
+from bench.peers import BUILD, made
 from bench.servers import Served
 from tests.e2e.server import die_with_parent
 from tests.servers import free_port
@@ -52,17 +52,10 @@ _FILTER = {
 def _installed() -> Path:
     """The Python that has Synapse, made now or before; NotHere."""
     folder = BUILD / "synapse"
-    python, stamp = folder / "bin" / "python", folder / "installed"
-    wanted = "\n".join(_WANTED)
-    if not stamp.exists() or stamp.read_text() != wanted:
-        for command in (
-            [sys.executable, "-m", "venv", folder],
-            [python, "-m", "pip", "install", "--quiet", *_WANTED],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-            if done.returncode:
-                raise NotHere(f"Synapse: {command[2]} failed: {done.stderr.strip()[-300:]}")
-        stamp.write_text(wanted)
+    python = folder / "bin" / "python"
+    fetch = [python, "-m", "pip", "install", "--quiet", "--retries", "1", *_WANTED]
+    make = [sys.executable, "-m", "venv", folder]
+    made("Synapse", folder, "\n".join(_WANTED), [make, fetch])
     return python
 
 
@@ -123,10 +116,10 @@ def synapse(folder: Path, url: str, database: int) -> Iterator[Served]:
     (folder / "log.yaml").write_text(json.dumps({**_LOG, "handlers": {"file": log}}))
     program = [python, "-m", "synapse.app.homeserver", "-c", config]
     with (folder / "said").open("wb") as said:
-        made = subprocess.run(
+        keys = subprocess.run(
             [*program, "--generate-keys"], stdout=said, stderr=said, check=False, cwd=folder
         )
-        assert made.returncode == 0, (folder / "said").read_text()[-2000:]
+        assert keys.returncode == 0, (folder / "said").read_text()[-2000:]
         process = subprocess.Popen(
             program, stdout=said, stderr=said, cwd=folder, preexec_fn=die_with_parent
         )
@@ -167,8 +160,8 @@ def _registered(port: int, name: str) -> tuple[str, str]:
     words = "\0".join((nonce, name, "password", "notadmin")).encode()
     mac = hmac.new(_SECRET.encode(), words, hashlib.sha1).hexdigest()
     body = {"nonce": nonce, "username": name, "password": "password", "admin": False, "mac": mac}
-    made = _ask(port, "POST", path, body)
-    return made["user_id"], made["access_token"]
+    user = _ask(port, "POST", path, body)
+    return user["user_id"], user["access_token"]
 
 
 def pairs(port: int, many: int, content: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
