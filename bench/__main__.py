@@ -148,13 +148,9 @@ def main() -> None:
         version = str(postgres.execute("SHOW server_version")[0][0])
         setting = entries.Setting(folder, postgres, scale, say, left_out)
         rounds, tables = _measured(setting, wanted, arguments.quick)
-    first = [*targets.rows(rounds, targets.TARGETS), *targets.faults(rounds)]
-    others = [
-        *targets.rows(rounds, targets.FLOORS),
-        *targets.pages(tables["pages"]),
-        *targets.flat(tables["lists"]),
-    ]
+    first, others = targets.every({"rounds": rounds, **tables})
     told = {
+        "sections": list(wanted),
         "conditions": {**before, "load after": os.getloadavg()},
         "left_out": left_out,
         "rounds": rounds,

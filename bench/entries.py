@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from bench.measured import cpu_seconds, share_bytes
+from bench.measured import cpu_seconds, share_bytes, until_quiet
 from bench.servers import Generator, Served, floor, seeded
 from tests.servers import PostgresServer
 
@@ -104,6 +104,7 @@ def in_turns(setting: Setting, entries: list[Entry]) -> dict[str, list[Figures]]
     found: dict[str, list[Figures]] = {one.name: [] for one in entries}
     for number in range(setting.scale.rounds):
         for one in entries:
+            until_quiet(setting.postgres.pid, 10.0)
             figures = one.round()
             found[one.name].append(figures)
             setting.say(

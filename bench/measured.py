@@ -74,6 +74,19 @@ def share_bytes(root: int) -> int:
     return total
 
 
+def until_quiet(pid: int, most: float = 60.0) -> None:
+    """Wait until a tree has done what it still had to do, but no longer than ``most`` seconds.
+
+    Workers answer one after the other, and a database tidies up after a load.
+    """
+    end = time.monotonic() + most
+    while time.monotonic() < end:
+        before = cpu_seconds(pid)
+        time.sleep(0.4)
+        if cpu_seconds(pid) - before < 0.03:
+            return
+
+
 def open_files(root: int) -> int:
     """Descriptors that the tree holds."""
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in tree(root))

@@ -85,12 +85,6 @@ class Row(NamedTuple):
         }
 
 
-def row_of(told: Mapping[str, Any]) -> Row:
-    """The other way around."""
-    goal = None if told["goal"] is None else Goal(**told["goal"])
-    return Row(told["what"], told["values"], told["floors"], told["unit"], goal)
-
-
 def _ratio(value: float, floor: float) -> float:
     return value / floor if floor else float("inf") if value else 1.0
 

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -87,17 +86,6 @@ def imd(
         assert not server.trouble(), server.trouble()
     finally:
         server.kill()
-
-
-def until_quiet(pid: int) -> None:
-    """Wait until a process tree has stopped starting: workers answer one after the other."""
-    end = time.monotonic() + 60
-    while True:
-        before = cpu_seconds(pid)
-        time.sleep(0.5)
-        if cpu_seconds(pid) - before < 0.05:
-            return
-        assert time.monotonic() < end, "the workers do not come to rest"
 
 
 class Generator:

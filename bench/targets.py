@@ -8,7 +8,7 @@ ratios is held to the target.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bench.entries import FAULTS, Figures
 from bench.report import Goal, Row
@@ -120,6 +120,15 @@ def rows(rounds: Mapping[str, Sequence[Figures]], wanted: Sequence[Comparison]) 
         floors = None if other is None else [figures[figure] for figures in rounds[other]]
         made.append(Row(what, values, floors, unit, goal))
     return made
+
+
+def every(told: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
+    """The table of the targets, and what else a result has to compare."""
+    rounds = told["rounds"]
+    return (
+        [*rows(rounds, TARGETS), *faults(rounds)],
+        [*rows(rounds, FLOORS), *pages(told["pages"]), *flat(told["lists"])],
+    )
 
 
 def faults(rounds: Mapping[str, Sequence[Figures]]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench import document, measured, profile, soak, targets
 from bench.entries import QUICK, Figures, Scale
 from bench.plot import place, plot, share
-from bench.report import Goal, Row, markdown_rows, medians, row_of, table
+from bench.report import Goal, Row, markdown_rows, medians, table
 from bench.targets import FLOORS, TARGETS, Comparison
 
 MOST = Goal("<=", 0.3, 0.15)
@@ -58,9 +59,12 @@ def test_a_ratio_is_held_to_target_and_stretch(
     assert row([value], None, goal).verdict == verdict
 
 
-def test_a_row_comes_back_from_its_json() -> None:
-    for made in (row([1.0, 2.0], [4.0, 4.0]), row([1.0], None, None)):
-        assert row_of(json.loads(json.dumps(made.told()))) == made
+def test_a_row_tells_json_what_came_of_it() -> None:
+    told = json.loads(json.dumps(row([1.0, 2.0], [4.0, 4.0]).told()))
+    assert told["ratio"] == 0.375
+    assert told["spread"] == [0.25, 0.5]
+    assert told["verdict"] == "missed"
+    assert told["goal"] == {"sign": "<=", "target": 0.3, "stretch": 0.15}
 
 
 def test_the_tables_say_all_of_a_row() -> None:
@@ -171,3 +175,27 @@ def test_a_look_counts_for_the_nearest_function_of_imd_on_the_reactors_thread() 
     assert found == {answer: {"callLater": 3, "answer": 1}, profile.OUTSIDE: {"doRead": 4}}
     text = profile.table(found, 80.0)
     assert "40.0 us  answer imd/rest/dispatch.py  (callLater 30.0, answer 10.0)" in text
+
+
+def result(name: str, total: float) -> dict[str, Any]:
+    figures = {
+        "per_second": 1.0, "app": total, "db": 0.0, "total": total, "mib": 1.0,
+        "lost": 0, "duplicated": 0, "reordered": 0,
+    }  # fmt: skip
+    return {
+        "conditions": {
+            "when": "now", "cores": 2, "python": "3", "load": [1, 1, 1], "load after": [2, 2, 2],
+            "scale": {"rounds": 1, "seconds": 1.0},
+        },
+        "sections": [name], "postgres": "18", "left_out": ["somebody"], "pages": {},
+        "rounds": {name: [figures]}, "lists": {},
+    }  # fmt: skip
+
+
+def test_of_several_results_each_adds_and_a_later_one_replaces() -> None:
+    results = [result("node", 8.0), result("imd rest", 4.0), result("imd rest", 2.0)]
+    made = document.sections(results)
+    (line,) = [line for line in made["targets"].splitlines() if "64 pairs: CPU" in line]
+    assert "| 0.250 |" in line
+    assert made["conditions"].count("Left out: somebody.") == 3
+    assert "flat" not in made
