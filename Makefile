@@ -17,7 +17,7 @@ help:
 	@echo 'make test    run the whole test suite   (make test ARGS="tests/config -k port")'
 	@echo 'make faults  hurt real servers for long, and judge what they kept (IMD_FAULTS_SEEDS, _SECONDS)'
 	@echo 'make lint    ruff and mypy              (make format mends what ruff can)'
-	@echo 'make bench   ratios against the floors of the stack (make bench ARGS="--only load")'
+	@echo 'make bench   ratios against floors and peers (make bench ARGS="--quick", "--only load")'
 	@echo 'make docs    the manual, in build/docs'
 	@echo 'make deb     the Debian package in dist/  (make deb-test tries it in a bare Debian, as root)'
 	@echo 'make release what is published of HEAD, in dist/release'

@@ -1,105 +1,170 @@
-"""``python -m bench``: imd beside the floors of its own technology, in one run on one machine.
+"""``python -m bench``: imd beside the floors of its own technology and its peers, in one run.
 
 Every figure is the median of interleaved rounds; CPU per 1000 messages is the one to trust. The
-result is a table, and JSON in ``bench/results/``.
+result is a table of ratios, and JSON and a picture in ``bench/results/``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import entries, lists, live, million, report, storm
+from bench import (
+    contest,
+    entries,
+    idle,
+    lists,
+    live,
+    million,
+    report,
+    soak,
+    starting,
+    stores,
+    storm,
+    targets,
+)
+from bench.plot import plot
 from bench.servers import POSTGRES
 from tests.e2e.rawsocket import raise_open_files
 from tests.servers import PostgresServer
 
-SECTIONS = ("load", "memory", "storm", "live", "million", "lists")
+#: what is measured without being asked for, in this order; ``soak`` takes its half hour
+SECTIONS = ("load", "workers", "idle", "storm", "live", "million", "lists", "start")
+QUICK_SECTIONS = ("load", "workers", "idle", "lists", "start")
+EVERY = (*SECTIONS, "soak")
 RESULTS = Path(__file__).parent / "results"
+
+Rounds = dict[str, list[entries.Figures]]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement (4)")
-    parser.add_argument("--connections", type=int, default=5000, help="idle sockets (5000)")
+    usual = entries.Scale()
+    parser.add_argument("--quick", action="store_true", help="only to see that it works")
+    for name, kind, what in (
+        ("rounds", int, "interleaved rounds"),
+        ("seconds", float, "seconds of each measurement"),
+        ("connections", int, "idle sockets"),
+        ("sessions", int, "sessions of the large store, which has a hundred messages for each"),
+        ("soak_seconds", float, "seconds of the section soak"),
+    ):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, help=f"{what} ({getattr(usual, name):g})")
     parser.add_argument(
-        "--only",
-        choices=SECTIONS,
-        action="append",
-        help="leave the others out; may be repeated",
+        "--only", choices=EVERY, action="append", help="leave the others out; may be repeated"
     )
     return parser.parse_args()
 
 
-def _loads(setting: entries.Setting, rounds: int) -> dict[str, list[entries.Figures]]:
-    with ExitStack() as stack:
-        every: list[Any] = [*entries.sides(setting, stack), entries.Kernel(setting, stack)]
-        found: dict[str, list[entries.Figures]] = {one.name: [] for one in every}
-        for number in range(rounds):
-            for one in every:
-                figures = one.round()
-                figures["total"] = figures["app"] + figures["db"]
-                found[one.name].append(figures)
-                setting.say(
-                    f"round {number + 1}/{rounds} {one.name:16} {figures['per_second']:8.0f}/s"
-                    f"  app {figures['app']:.4f}  db {figures['db']:.4f} s/1000"
-                )
-        return found
+def scale_of(arguments: argparse.Namespace) -> entries.Scale:
+    """The usual scale or the quick one, with what was said otherwise."""
+    scale = entries.QUICK if arguments.quick else entries.Scale()
+    said = {
+        name: value
+        for name in entries.Scale._fields
+        if (value := getattr(arguments, name, None)) is not None
+    }
+    return scale._replace(**said)
+
+
+def _measured(
+    setting: entries.Setting, wanted: Sequence[str], quick: bool
+) -> tuple[Rounds, dict[str, Any]]:
+    """The rounds of all sections, and the tables of ``million`` and ``lists``."""
+    rounds: Rounds = {}
+    tables: dict[str, Any] = {"pages": {}, "lists": {}}
+    if "load" in wanted:
+        with ExitStack() as stack:
+            rounds |= entries.in_turns(setting, contest.contest(setting, stack, quick))
+        # The rest takes a while; what there is, is shown.
+        print(f"\n{report.rates(report.medians(rounds))}\n", flush=True)
+    if "workers" in wanted:
+        with ExitStack() as stack:
+            rounds |= entries.in_turns(setting, contest.workers(setting, stack))
+    if "idle" in wanted:
+        rounds["idle"] = [idle.measure(setting)]
+    if "storm" in wanted:
+        rounds["storm"] = storm.measure(setting)
+    if "live" in wanted:
+        rounds |= live.measure(setting)
+    if "million" in wanted:
+        tables["pages"] = million.measure(setting)
+    if "lists" in wanted or "start" in wanted:
+        urls = stores.filled(setting)
+        if "start" in wanted:
+            rounds |= starting.measure(setting, urls["spread"])
+        if "lists" in wanted:
+            tables["lists"] = lists.measure(setting, urls)
+    if "soak" in wanted:
+        rounds |= soak.measure(setting)
+    return rounds, tables
+
+
+def conditions(scale: entries.Scale) -> dict[str, Any]:
+    """What the figures were measured under."""
+    return {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "scale": scale._asdict(),
+    }
+
+
+def _written(told: Mapping[str, Any], made: Sequence[report.Row], postgres: str) -> str:
+    """JSON and the picture; the name of the JSON."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
+    path.write_text(json.dumps({**told, "postgres": postgres}, indent=1))
+    path.with_suffix(".svg").write_text(plot(made, "imd, as a share of its targets"))
+    return path.name
 
 
 def main() -> None:
     arguments = _arguments()
-    wanted = arguments.only or SECTIONS
+    scale = scale_of(arguments)
+    wanted = arguments.only or (QUICK_SECTIONS if arguments.quick else SECTIONS)
     started = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {line}", flush=True)
 
     raise_open_files(20_000)
-    rounds: dict[str, list[entries.Figures]] = {}
-    pages: dict[str, entries.Figures] = {}
-    listed: dict[str, dict[str, entries.Figures]] = {}
+    before = conditions(scale)
+    left_out: list[str] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imd-bench-")))
         say("starting PostgreSQL, fsync on")
-        postgres = PostgresServer(fsync=True, settings=POSTGRES)
-        stack.enter_context(postgres)
-        setting = entries.Setting(folder, postgres, arguments.seconds, say)
-        if "load" in wanted:
-            rounds = _loads(setting, arguments.rounds)
-            # The rest takes a while; what there is, is shown.
-            print(f"\n{report.rates(report.medians(rounds))}\n", flush=True)
-        if "memory" in wanted:
-            say(f"logging in {arguments.connections} idle sockets")
-            rounds["memory"] = [entries.memory(setting, arguments.connections)]
-        if "storm" in wanted:
-            rounds["storm"] = storm.measure(setting)
-        if "live" in wanted:
-            rounds |= live.measure(setting)
-        if "million" in wanted:
-            pages = million.measure(setting)
-        if "lists" in wanted:
-            listed = lists.measure(setting)
-    found = report.medians(rounds)
-    made = [*report.rows(found, pages), *report.flat(listed)]
-    print(f"\n{report.rates(found)}\n\n{report.table(made)}\n")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
-    every = {
+        postgres = stack.enter_context(PostgresServer(fsync=True, settings=POSTGRES))
+        version = str(postgres.execute("SHOW server_version")[0][0])
+        setting = entries.Setting(folder, postgres, scale, say, left_out)
+        rounds, tables = _measured(setting, wanted, arguments.quick)
+    first, others = targets.every({"rounds": rounds, **tables})
+    told = {
+        "sections": list(wanted),
+        "conditions": {**before, "load after": os.getloadavg()},
+        "left_out": left_out,
         "rounds": rounds,
-        "medians": found,
-        "pages": pages,
-        "lists": listed,
-        "rows": [r._asdict() for r in made],
+        "medians": report.medians(rounds),
+        **tables,
+        "targets": [row.told() for row in first],
+        "rows": [row.told() for row in others],
     }
-    path.write_text(json.dumps(every, indent=1))
-    print(f"written to bench/results/{path.name}")
+    print(f"\n{report.rates(told['medians'])}\n")
+    for rows in (first, others):
+        print(f"{report.table(rows)}\n")
+    for line in left_out:
+        print(f"left out: {line}")
+    print(f"written to bench/results/{_written(told, first, version)}, and a picture beside it")
 
 
 if __name__ == "__main__":

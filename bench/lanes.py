@@ -10,9 +10,11 @@ import os
 import re
 import socket
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)")
+_CHUNKED = re.compile(rb"\r\n[Tt]ransfer-[Ee]ncoding: *chunked")
 
 
 def connected(port: int) -> socket.socket:
@@ -25,29 +27,59 @@ class HttpLane:
     """One keep-alive connection; ``answered`` gets each answer's status and body."""
 
     def __init__(self, port: int, answered: Callable[[HttpLane, int, bytes], None]) -> None:
-        self.socket = connected(port)
+        self._port, self._answered = port, answered
+        self.keys: deque[bytes] = deque()
+        self.open()
+
+    def open(self) -> None:
+        """A new connection; servers close those that were idle for long."""
+        self.socket = connected(self._port)
         self.socket.setblocking(False)
-        self._answered = answered
         self._data = b""
-        self.key = b""
 
     def put(self, data: bytes) -> None:
         sent = self.socket.send(data)
         assert sent == len(data), "the server does not read"
 
     def readable(self) -> None:
-        data = self._data + self.socket.recv(1 << 16)
-        if not data:
+        received = self.socket.recv(1 << 16)
+        if not received:
             raise ConnectionResetError("the server closed a connection")
-        while (end := data.find(b"\r\n\r\n")) >= 0:
-            found = _LENGTH.search(data, 0, end)
-            length = int(found[1]) if found else 0
-            if len(data) < end + 4 + length:
-                break
-            status, body = int(data[9:12]), data[end + 4 : end + 4 + length]
-            data = data[end + 4 + length :]
+        data = self._data + received
+        while (answer := answer_in(data)) is not None:
+            status, body, data = answer
             self._answered(self, status, body)
         self._data = data
+
+
+def answer_in(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Status and body of the first whole answer, and what follows it; None before it is whole."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    status, end = int(data[9:12]), end + 4
+    found = _LENGTH.search(data, 0, end)
+    if found:
+        length = int(found[1])
+        if len(data) < end + length:
+            return None
+        return status, data[end : end + length], data[end + length :]
+    if _CHUNKED.search(data, 0, end):
+        return _chunks(status, data, end)
+    return status, b"", data[end:]
+
+
+def _chunks(status: int, data: bytes, at: int) -> tuple[int, bytes, bytes] | None:
+    parts: list[bytes] = []
+    while (line := data.find(b"\r\n", at)) >= 0:
+        size, start = int(data[at:line], 16), line + 2
+        at = start + size + 2
+        if len(data) < at:
+            return None
+        if not size:
+            return status, b"".join(parts), data[at:]
+        parts.append(data[start : start + size])
+    return None
 
 
 class SocketLane:
@@ -59,7 +91,7 @@ class SocketLane:
         self.socket = connected(port)
         self._arrived = arrived
         self._data = b""
-        self.key = b""
+        self.keys: deque[bytes] = deque()
         key = b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"

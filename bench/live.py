@@ -37,9 +37,7 @@ def measure(setting: Setting) -> dict[str, list[Figures]]:
             sides.append(Side(kind, served, stack.enter_context(Generator(spec))))
         for number in range(ROUNDS):
             for side in sides:
-                figures = side.round()
-                figures["total"] = figures["app"] + figures["db"]
-                found[side.name].append(figures)
+                found[side.name].append(side.round())
             shown = "  ".join(f"{kind} {found[kind][-1]['total']:.3f}" for kind in KINDS)
             setting.say(f"live {number + 1}/{ROUNDS}  {shown} s/1000")
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,6 +51,55 @@ def own_cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) makes of a pid
 
 
+def main_thread_seconds(pid: int) -> float:
+    """User and system time of a process's first thread, which is where a reactor runs."""
+    stat = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text()
+    return int(stat.split()[0]) / 1e9
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of one process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def share_bytes(root: int) -> int:
+    """Memory of the tree (PSS): a page that several processes share counts once."""
+    total = 0
+    for pid in tree(root):
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has just ended
+            continue
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def until_quiet(pid: int, most: float = 60.0) -> None:
+    """Wait until a tree has done what it still had to do, but no longer than ``most`` seconds.
+
+    Workers answer one after the other, and a database tidies up after a load.
+    """
+    end = time.monotonic() + most
+    while time.monotonic() < end:
+        before = cpu_seconds(pid)
+        time.sleep(0.4)
+        if cpu_seconds(pid) - before < 0.03:
+            return
+
+
+def open_files(root: int) -> int:
+    """Descriptors that the tree holds."""
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in tree(root))
+
+
+def threads(root: int) -> int:
+    """Threads of the tree."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in tree(root))
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """How fast the second figure of the points grows with the first: least squares."""
+    middle_x = sum(x for x, _ in points) / len(points)
+    middle_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - middle_x) ** 2 for x, _ in points)
+    return sum((x - middle_x) * (y - middle_y) for x, y in points) / spread

@@ -86,6 +86,20 @@ def socket_senders(names: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def patients(names: list[str]) -> list[str]:
-    """The logins of these sessions' patients."""
-    return [login(f"p-{name}", "patient", name) for name in names]
+def patients(names: list[str]) -> list[dict[str, Any]]:
+    """These sessions' patients, who listen."""
+    return [{"kind": "socket", "login": login(f"p-{name}", "patient", name)} for name in names]
+
+
+def plain_senders(names: list[str]) -> list[dict[str, Any]]:
+    """Senders to a server that has none of imd's rules."""
+    body = send_body()
+    return [
+        {"kind": "http", "request": post(f"/sessions/{name}/messages", body, None)}
+        for name in names
+    ]
+
+
+def plain_receivers(names: list[str]) -> list[dict[str, Any]]:
+    """Listeners at such a server."""
+    return [{"kind": "socket", "login": call("login", "login", session_id=name)} for name in names]

@@ -9,21 +9,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.measured import cpu_seconds
-from tests.e2e.server import NO_LIMITS, Imd, die_with_parent
+from bench.measured import cpu_seconds, share_bytes
+from tests.e2e.server import NO_LIMITS, Imd, die_with_parent, twistd
 from tests.servers import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 FLOORS = Path(__file__).parent / "floors"
-#: beside fsync; room for the million rows without a storm of checkpoints
-POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
-#: imd as in production, but for limits of rate; the log goes to a file
-IMD = {**NO_LIMITS, "IMD_LOG_FORMAT": "json", "IMD_LOG_LEVEL": "warn"}
+SEED = Path(__file__).parent / "seed.sql"
+#: beside fsync; room for millions of rows without a storm of checkpoints, and for all servers
+POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "8GB", "max_connections": "400"}
+#: imd as in production, but for limits of rate: a line a request, in a file
+IMD = {**NO_LIMITS, "IMD_LOG_FORMAT": "json", "IMD_LOG_LEVEL": "info"}
 
 
 class Served(NamedTuple):
@@ -39,19 +40,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def seeded(postgres: PostgresServer) -> str:
+    """The URL of a new database with the tables of ``seed.sql``."""
+    url = postgres.create_database()
+    postgres.execute(SEED.read_text(), url=url)
+    return url
+
+
 @contextmanager
-def floor(name: str, *arguments: str, database: int | None = None) -> Iterator[Served]:
-    """A floor of :mod:`bench.floors`, running."""
+def printing_port(command: Sequence[str | Path], database: int | None = None) -> Iterator[Served]:
+    """A server that prints the port it listens on, running."""
     process = subprocess.Popen(
-        [sys.executable, str(FLOORS / f"{name}.py"), *arguments],
-        stdout=subprocess.PIPE,
-        env=environment(),
-        preexec_fn=die_with_parent,
+        command, stdout=subprocess.PIPE, env=environment(), preexec_fn=die_with_parent
     )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        assert line, f"the floor {name} did not start"
+        assert line, f"{command} did not start"
         yield Served(int(line), process.pid, database)
     finally:
         process.kill()
@@ -59,12 +64,25 @@ def floor(name: str, *arguments: str, database: int | None = None) -> Iterator[S
         process.stdout.close()
 
 
+def floor(
+    name: str, *arguments: str, database: int | None = None
+) -> AbstractContextManager[Served]:
+    """A floor of :mod:`bench.floors`, running."""
+    return printing_port([sys.executable, FLOORS / f"{name}.py", *arguments], database)
+
+
 @contextmanager
-def imd(state: Path, postgres: PostgresServer) -> Iterator[Imd]:
-    """imd on a database of its own."""
-    server = Imd(state, postgres.create_database(), **IMD)
+def imd(
+    state: Path, postgres: PostgresServer | None, workers: int = 0, url: str = "", **settings: str
+) -> Iterator[Imd]:
+    """imd on a database of its own (SQLite without a server), or on that of ``url``.
+
+    With ``workers`` a supervisor and so many processes; the settings name the bus then.
+    """
+    database = url or (postgres.create_database() if postgres else None)
+    server = Imd(state, database, **{**IMD, **settings})
     try:
-        yield server.start()
+        yield server.start([*twistd(), "--workers", str(workers)] if workers else ())
         assert not server.trouble(), server.trouble()
     finally:
         server.kill()
@@ -97,6 +115,8 @@ class Generator:
 
     def measure(self, served: Served) -> dict[str, Any]:
         """One run; what it counted, and the CPU seconds that it cost."""
+        self._put("SOON")
+        assert self._line() == "READY", "the load generator gave up"
         before = cpu_seconds(served.pid)
         base = cpu_seconds(served.database) if served.database else 0.0
         self._put("GO")
@@ -105,6 +125,7 @@ class Generator:
         counted: dict[str, Any] = json.loads(line)
         counted["app"] = cpu_seconds(served.pid) - before
         counted["db"] = cpu_seconds(served.database) - base if served.database else 0.0
+        counted["bytes"] = share_bytes(served.pid)
         return counted
 
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 Klein, a pool of eight threads with a connection each, three statements in a transaction, then a
 frame to the other member's socket. It is the floor of the database's work for a send that is not
-grouped, and of the time that a lightly loaded server takes. ``naive.py URL`` prints its port; the
-socket takes a login that names ``session_id`` and answers it, and nothing else.
+grouped, and of the time that a lightly loaded server takes. ``naive.py URL``, of a database with
+``seed.sql``, prints its port; the socket takes a login that names ``session_id`` and answers it,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -31,18 +32,6 @@ app = Klein()
 pool = ThreadPool(8, 8)
 local = threading.local()
 inside: dict[str, Any] = {}
-
-SCHEMA = """
-CREATE TABLE n_sessions (id text PRIMARY KEY, last_id text, last_time bigint);
-CREATE TABLE n_members (session_id text, user_id text, PRIMARY KEY (session_id, user_id));
-CREATE TABLE n_messages (
-    id text PRIMARY KEY, session_id text NOT NULL, sender_id text NOT NULL, type integer NOT NULL,
-    content text NOT NULL, client_msg_id text, time bigint NOT NULL
-);
-CREATE INDEX n_messages_session ON n_messages (session_id, id);
-INSERT INTO n_sessions SELECT 's' || n FROM generate_series(0, 199) n;
-INSERT INTO n_members SELECT 's' || n, u FROM generate_series(0, 199) n, (VALUES ('d'), ('p')) v(u);
-"""
 
 
 def store(session_id: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -101,8 +90,6 @@ class Root(Resource):
 
 
 if __name__ == "__main__":
-    with psycopg2.connect(sys.argv[1]) as setup, setup.cursor() as first:
-        first.execute(SCHEMA)
     pool.start()
     factory = WebSocketServerFactory()
     factory.protocol = Page

@@ -6,6 +6,7 @@ that what belongs to one session lies far apart. The doctor ``D`` is a member of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from imd.storage.engine import Connection
@@ -84,15 +85,21 @@ class Crowd(NamedTuple):
     own: int
 
 
-def fill(connection: Connection, crowd: Crowd) -> None:
-    """Make the crowd in an empty store, in one transaction; PostgreSQL only."""
-    connection.begin(write=True)
-    connection.run("SET LOCAL statement_timeout = 0")
+def steps(crowd: Crowd) -> Iterator[str]:
+    """The statements that make the crowd in an empty store."""
     for step in _STEPS:
-        connection.run(
+        yield (
             step.replace("%(sessions)s", str(crowd.sessions))
             .replace("%(each)s", str(crowd.each))
             .replace("%(own)s", str(crowd.own))
             .replace("%%", "%")
         )
+
+
+def fill(connection: Connection, crowd: Crowd) -> None:
+    """Make the crowd in an empty store, in one transaction; PostgreSQL only."""
+    connection.begin(write=True)
+    connection.run("SET LOCAL statement_timeout = 0")
+    for step in steps(crowd):
+        connection.run(step)
     connection.commit()
