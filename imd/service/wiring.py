@@ -31,6 +31,7 @@ from imd.service.credentials import (
     purge,
     read_snapshot,
 )
+from imd.service.deletions import LOOK_SECONDS, Deletions
 from imd.service.demo import tell_demo
 from imd.service.drain import GRACE, Drain
 from imd.service.figures import FIGURES, TICK, Figures
@@ -88,6 +89,8 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
     await neighbours.join(steps, courier, look)
+    deletions = Deletions(store.looks, lambda: registry.outer_users, courier.badges.stale)
+    repeat(steps, reactor, "looking for deletions", LOOK_SECONDS, deletions.look)
     house = House(
         db=store.database,
         writer=store.writer,
