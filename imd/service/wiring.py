@@ -86,11 +86,10 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     courier = WakingCourier(store.looks, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
     admission = Comings(reactor, registry, courier.feeds, courier.badges)
+    follow_deletions(reactor, steps, store, registry, courier)
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
     await neighbours.join(steps, courier, look)
-    deletions = Deletions(store.looks, lambda: registry.outer_users, courier.badges.stale)
-    repeat(steps, reactor, "looking for deletions", LOOK_SECONDS, deletions.look)
     house = House(
         db=store.database,
         writer=store.writer,
@@ -124,6 +123,14 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     )
     steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
     place.ready(settings, port, steps)
+
+
+def follow_deletions(
+    reactor: Any, steps: Steps, store: Store, registry: Registry, courier: Courier
+) -> None:
+    """What retention deletes beside the server shows on outer sockets."""
+    deletions = Deletions(store.looks, lambda: registry.outer_users, courier.badges.stale)
+    repeat(steps, reactor, "looking for deletions", LOOK_SECONDS, deletions.look)
 
 
 async def keep_door(
