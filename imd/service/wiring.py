@@ -108,7 +108,6 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     )
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
-
     collect_seldom(steps)
     port = await place.open_port(settings, front.site)
     drain = Drain(
