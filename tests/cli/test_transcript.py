@@ -1,4 +1,4 @@
-"""``imdctl transcript``: what is in it, what is not, and that not a byte can be changed unnoticed."""
+"""``imdctl transcript``: what is in it, what is not, and that no byte can be changed unnoticed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import random
 import re
 import stat
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,9 @@ def fill(url: str) -> None:
             draft = Draft(f"{number:032x}", "s1", "D1", type_, content, topic_id=topic)
             stored += tx.log.append(locked, [draft], NOW)
         tx.messages.recall(stored[4].message, "D1", NOW)
-        topic = Topic("c1", "s1", 9, "头<痛>", "三天", 2, 10, 1, None, NOW, "P1", stored[2].message.id,
-                      3, "D1", NOW, None, "D1", NOW, stored[5].message.id, 6)  # fmt: skip
+        start, end = stored[2].message.id, stored[5].message.id
+        topic = Topic("c1", "s1", 9, "头<痛>", "三天", 2, 10, 1, None, NOW, "P1", start, 3,
+                      "D1", NOW, None, "D1", NOW, end, 6)  # fmt: skip
         tx.topics.insert(topic)
 
 
@@ -236,7 +239,7 @@ def test_the_key_is_made_once_and_is_its_owners_alone(capsys, tmp_path) -> None:
     assert first["public_key"] == second["public_key"]
     path = tmp_path / "state" / "transcript.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path / "state") == ["transcript.key"]
+    assert list(path.parent.iterdir()) == [path]
     assert "PRIVATE" not in json.dumps(first)
     assert run(["transcript", "key"]) == 0
     assert capsys.readouterr().out == first["pem"]
@@ -279,12 +282,18 @@ def test_it_is_checked_without_database_and_settings(sealed_file, tmp_path, publ
     bare = {
         name: value for name, value in os.environ.items() if not name.startswith(("IMD_", "IM_"))
     }
-    program = "import sys; from imd.cli.main import run; code = run(sys.argv[1:]);" \
-        " assert not any(n.startswith(('imd.storage.store', 'alembic', 'imd.config.loading.load'))" \
-        " for n in sys.modules); sys.exit(code)"  # fmt: skip
+    program = textwrap.dedent(
+        """
+        import sys
+        from imd.cli.main import run
+        status = run(sys.argv[1:])
+        assert not {"imd.storage.engine", "imd.storage.store", "alembic"} & set(sys.modules)
+        sys.exit(status)
+        """
+    )
     words = ["transcript", "verify", str(sealed_file), "--public-key", public]
     done = subprocess.run(
-        [os.sys.executable, "-c", program, *words],
+        [sys.executable, "-c", program, *words],
         cwd=Path(__file__).parents[2],
         env={**bare, "IM_PROFILE": "nonsense"},
         capture_output=True,
@@ -345,7 +354,7 @@ def test_cut_doubled_swapped_and_added_pieces_are_seen(sealed_file, seed) -> Non
     for changed in (
         data[:begin], data[:begin] + data[end:], data[:end] + data[begin:], data + b"\n",
         data + b" ", b"\xef\xbb\xbf" + data, data.replace(b"\n", b"\r\n"),
-        b"".join(lines[:one] + lines[one + 1 :]), b"".join([*lines[:one], lines[one], *lines[one:]]),
+        b"".join(lines[:one] + lines[one + 1 :]), b"".join(lines[: one + 1] + lines[one:]),
         b"".join(swapped),
     ):  # fmt: skip
         with pytest.raises(Broken):
