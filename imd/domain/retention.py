@@ -46,6 +46,17 @@ class Hold(NamedTuple):
     time: int
 
 
+class Limit(NamedTuple):
+    """What is older than ``before`` (ms) may go.
+
+    ``by_patient``: only once the patient's last visit is as old, because the time of a medical
+    record runs from there.
+    """
+
+    before: int
+    by_patient: bool = False
+
+
 class Terms(NamedTuple):
     """What the settings say: years by class, and the class of each session type."""
 
@@ -56,10 +67,11 @@ class Terms(NamedTuple):
         """The class of a session type; what nobody named is kept for ever."""
         return self.classes.get(session_type, RecordClass.FOREVER)
 
-    def cutoff(self, session_type: int, now: int) -> int | None:
-        """What is older than this (ms) may go; None where nothing may."""
-        years = self.years.get(self.class_of(session_type))
-        return None if years is None else now - years * YEAR
+    def limit(self, session_type: int, now: int) -> Limit | None:
+        """What may go at ``now`` (ms) of sessions of this type; None where nothing may."""
+        kind = self.class_of(session_type)
+        years = self.years.get(kind)
+        return None if years is None else Limit(now - years * YEAR, kind is RecordClass.MEDICAL)
 
     @property
     def delete_nothing(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from imd.domain.retention import RecordClass, Terms
+from imd.domain.retention import Limit, RecordClass, Terms
 from imd.storage.retention import Candidate, Done, Measured, Retainer
 
 #: sessions that are looked at in one snapshot
@@ -100,7 +100,8 @@ class Found:
         classes: dict[str, Any] = {}
         for name, years in self.terms.years.items():
             types = sorted(n for n, named in self.terms.classes.items() if named is name)
-            before = self.terms.cutoff(types[0], self.now) if types else None
+            limit = self.terms.limit(types[0], self.now) if types else None
+            before = None if limit is None else limit.before
             figures = self.figures.get(name, Figures()).value()
             classes[str(name)] = {"years": years, "types": types, "before": before, **figures}
         items = [item.value() for item in self.items]
@@ -110,8 +111,8 @@ class Found:
 def plan(retainer: Retainer, terms: Terms, now: int, limit: int) -> Found:
     """What would be deleted at ``now`` (ms); deletes nothing."""
     found = Found(terms, now, limit)
-    for candidate, cutoff in _candidates(retainer, terms, now):
-        measured = _measure(retainer, candidate, cutoff)
+    for candidate, limit_of in _candidates(retainer, terms, now):
+        measured = _measure(retainer, candidate, limit_of)
         if measured is None or not measured:
             continue
         if measured.held:
@@ -141,14 +142,14 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
     if retainer.look(lambda store: store.moving()):
         raise Refused("import-legacy is not at its end: complete its run first")
     found = Found(terms, now)
-    for candidate, cutoff in _candidates(retainer, terms, now):
-        measured = _measure(retainer, candidate, cutoff)
+    for candidate, limit_of in _candidates(retainer, terms, now):
+        measured = _measure(retainer, candidate, limit_of)
         if measured is None or not measured:
             continue
         if measured.held:
             found.held += 1
             continue
-        parts = list(_parts(retainer, candidate, cutoff, now, pace))
+        parts = list(_parts(retainer, candidate, limit_of, now, pace))
         if parts:
             messages, topics = sum(p.messages for p in parts), sum(p.topics for p in parts)
             deleted = any(p.deleted for p in parts)
@@ -159,12 +160,12 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
 
 
 def _parts(
-    retainer: Retainer, candidate: Candidate, cutoff: int, now: int, pace: Pace
+    retainer: Retainer, candidate: Candidate, limit: Limit, now: int, pace: Pace
 ) -> Iterator[Done]:
     """Delete one session's part after part."""
     while True:
         begun = pace.seconds()
-        done = retainer.do(lambda store: store.cut(candidate.session_id, cutoff, pace.most, now))
+        done = retainer.do(lambda store: store.cut(candidate.session_id, limit, pace.most, now))
         if done is None:
             return
         yield done
@@ -174,23 +175,23 @@ def _parts(
             return
 
 
-def _candidates(retainer: Retainer, terms: Terms, now: int) -> Iterator[tuple[Candidate, int]]:
-    """Sessions that are worth a closer look, each with its cutoff."""
+def _candidates(retainer: Retainer, terms: Terms, now: int) -> Iterator[tuple[Candidate, Limit]]:
+    """Sessions that are worth a closer look, each with its limit."""
     after = ""
     while not terms.delete_nothing:
         last = after
         page = retainer.look(lambda store: store.candidates(last, _STRIDE))  # noqa: B023
         for candidate in page:
-            cutoff = terms.cutoff(candidate.type, now)
-            if cutoff is not None and candidate.reaches(cutoff):
-                yield candidate, cutoff
+            limit = terms.limit(candidate.type, now)
+            if limit is not None and candidate.reaches(limit.before):
+                yield candidate, limit
         if len(page) < _STRIDE:
             return
         after = page[-1].session_id
 
 
-def _measure(retainer: Retainer, candidate: Candidate, cutoff: int) -> Measured | None:
-    return retainer.look(lambda store: store.measure(candidate.session_id, cutoff))
+def _measure(retainer: Retainer, candidate: Candidate, limit: Limit) -> Measured | None:
+    return retainer.look(lambda store: store.measure(candidate.session_id, limit))
 
 
 def _item(

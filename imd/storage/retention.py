@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Final, NamedTuple, TypeVar
 
 from imd.domain.audit import OPERATOR, Act, Note
-from imd.domain.retention import Consult, Hold, HoldKind, Portion, part, portion
+from imd.domain.retention import Consult, Hold, HoldKind, Limit, Portion, part, portion
 from imd.domain.session import Head
 from imd.domain.topic import LIVE
 from imd.storage.engine import Collided, Refused, connector, marks
@@ -40,6 +40,14 @@ _CONSULTS = (
     " (SELECT min(m.seq) FROM messages m WHERE m.topic_id = t.id),"
     " (SELECT max(m.seq) FROM messages m WHERE m.topic_id = t.id)"
     " FROM topics t WHERE t.session_id = %s ORDER BY t.create_time, t.id"
+)
+_VISITED = (
+    "SELECT 1 FROM participants p LEFT JOIN users u ON u.id = p.participant_id"
+    " WHERE p.session_id = %s AND (u.kind = 'patient' OR p.role = 'patient') AND ("
+    "EXISTS (SELECT 1 FROM participants q JOIN sessions s ON s.id = q.session_id"
+    " WHERE q.participant_id = p.participant_id AND s.last_message_time >= %s)"
+    " OR EXISTS (SELECT 1 FROM participant_topics t"
+    " WHERE t.participant_id = p.participant_id AND t.create_time >= %s)) LIMIT 1"
 )
 _HELD = (
     "SELECT 1 FROM retention_holds h WHERE h.kind = 'user' AND ("
@@ -118,13 +126,15 @@ class Retention:
         """The next sessions by id, whatever is in them."""
         return [Candidate(*row) for row in self._db.rows(_CANDIDATES, (after, limit))]
 
-    def measure(self, session_id: str, cutoff: int) -> Measured | None:
+    def measure(self, session_id: str, limit: Limit) -> Measured | None:
         """What may go of a session at this moment; None when it is gone."""
         head = self._tx.sessions.head(session_id)
-        return None if head is None else self._measured(head, cutoff)
+        return None if head is None else self._measured(head, limit)
 
-    def _measured(self, head: Head, cutoff: int) -> Measured:
-        consults = self._consults(head.id)
+    def _measured(self, head: Head, limit: Limit) -> Measured:
+        cutoff, consults = limit.before, self._consults(head.id)
+        if limit.by_patient and self._visited(head, cutoff):
+            return Measured(Portion(1, 0, ()), consults, False, False)
         first, boundary = self._old(head, cutoff)
         going = portion(first, boundary, consults, cutoff)
         whole = (
@@ -177,6 +187,12 @@ class Retention:
         )
         return self._db.row(sql, (session_id, cutoff, cutoff)) is None
 
+    def _visited(self, head: Head, cutoff: int) -> bool:
+        """Whether this session, or any other of its patients, was used since the cutoff."""
+        if head.last_timestamp >= cutoff:
+            return True
+        return self._db.row(_VISITED, (head.id, cutoff, cutoff)) is not None
+
     def _held(self, session_id: str) -> bool:
         sql = "SELECT 1 FROM retention_holds h WHERE h.kind = 'session' AND h.id = %s"
         if self._db.row(sql, (session_id,)) is not None:
@@ -189,13 +205,13 @@ class Retention:
 
     # ---- deleting
 
-    def cut(self, session_id: str, cutoff: int, most: int, now: int) -> Done | None:
+    def cut(self, session_id: str, limit: Limit, most: int, now: int) -> Done | None:
         """Delete a part of what may go, at most about ``most`` messages; None where nothing may."""
         cuts = self._db.rows(_GUARD + self._db.lock)[0][0]
         head = self._tx.sessions.lock(session_id)
         if head is None:
             return None
-        measured = self._measured(head, cutoff)
+        measured = self._measured(head, limit)
         if not measured or measured.held:
             return None
         going = part(measured.portion, measured.consults, most)

@@ -185,6 +185,70 @@ async def test_each_deletion_is_noted_with_counts_and_seqs(town: Town) -> None:
     assert (await town.house.db.read(lambda tx: tx.audit.verify()))[1] is None
 
 
+# ---- medical records: their time runs from the patient's last visit
+
+
+ANCIENT = NOW - 16 * YEAR
+
+
+async def ancient(town: Town, *members: str) -> None:
+    """A medical record of sixteen years ago."""
+    town.clock.time = ANCIENT
+    await town.open("s", *members, type_=13)
+    await town.start("s", "t", by=(members or ("P",))[0].partition(":")[0])
+    await town.end("s", "t")
+    town.clock.time = NOW
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_medical_record_goes_when_the_last_visit_is_old_enough(town: Town) -> None:
+    await ancient(town)
+    assert applied(town)["medical"]["messages"] == 2
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere", "a consult alone"])
+@pytest_twisted.ensureDeferred
+async def test_a_later_visit_keeps_the_whole_medical_record(town: Town, where: str) -> None:
+    await ancient(town)
+    town.clock.time = NOW - 14 * YEAR
+    if where == "here":
+        await town.send("s", "D")
+    else:
+        await town.open("other", "P:patient", "E:doctor", type_=1)
+    if where == "elsewhere":
+        await town.send("other", "E")
+    if where == "a consult alone":
+
+        def by_hand(tx: Any) -> None:
+            tx.connection.run(
+                "INSERT INTO topics (id, session_id, session_type, status, create_time, start_by)"
+                " VALUES ('new', 'other', 1, 10, %s, 'P')", (town.clock.time,)
+            )  # fmt: skip
+
+        await town.house.db.write(by_hand)
+    town.clock.time = NOW
+    assert applied(town) == {}
+    assert (await seqs(town))[:2] == [1, 2]
+    await town.topic("t")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_doctor_who_goes_on_working_keeps_no_record(town: Town) -> None:
+    await ancient(town)
+    await town.open("other", "Q:patient", "D:doctor", type_=1)
+    await town.send("other", "D")
+    assert applied(town)["medical"]["messages"] == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_patient_is_known_by_the_directory_too(town: Town) -> None:
+    await town.person("X", "patient")
+    await ancient(town, "X", "D:doctor")
+    await town.open("other", "X", "D:doctor", type_=1)
+    await town.send("other", "D")
+    assert applied(town) == {}
+
+
 # ---- consults
 
 

@@ -9,7 +9,7 @@ import pytest
 from imd.config import SettingsError, load
 from imd.config.retention_settings import terms_of
 from imd.config.settings import defaults
-from imd.domain.retention import YEAR, RecordClass
+from imd.domain.retention import YEAR, Limit, RecordClass
 
 
 def loaded(tmp_path: Path, text: str):
@@ -29,7 +29,7 @@ def refused(tmp_path: Path, text: str) -> str:
 def test_everything_is_kept_for_ever_by_default(profile) -> None:
     terms = terms_of(defaults(profile, Path("/s")).retention)
     assert terms.delete_nothing
-    assert all(terms.cutoff(type_, 1000 * YEAR) is None for type_ in range(-1, 30))
+    assert all(terms.limit(type_, 1000 * YEAR) is None for type_ in range(-1, 30))
 
 
 @pytest.mark.parametrize(("name", "least"), [("process", 3), ("medical", 15)])
@@ -51,7 +51,7 @@ def test_session_types_are_given_classes(tmp_path) -> None:
     assert [terms.class_of(n) for n in (9, 2, 3, 1)] == [
         RecordClass.MEDICAL, RecordClass.PROCESS, RecordClass.FOREVER, RecordClass.FOREVER,
     ]  # fmt: skip
-    assert terms.cutoff(9, 40 * YEAR) == 10 * YEAR
+    assert terms.limit(9, 40 * YEAR) == Limit(10 * YEAR, by_patient=True)
     assert not terms.delete_nothing
 
 

@@ -11,6 +11,7 @@ from imd.domain.retention import (
     LEAST_YEARS,
     YEAR,
     Consult,
+    Limit,
     Portion,
     RecordClass,
     Terms,
@@ -27,9 +28,9 @@ def consult(id_: str, first: int | None, last: int | None, time: int = OLD, live
 
 def test_what_nobody_named_is_kept_for_ever() -> None:
     terms = Terms({RecordClass.PROCESS: 3}, {1: RecordClass.PROCESS, 2: RecordClass.FOREVER})
-    assert terms.cutoff(1, 10 * YEAR) == 7 * YEAR
-    assert terms.cutoff(2, 10 * YEAR) is None
-    assert terms.cutoff(3, 10 * YEAR) is None
+    assert terms.limit(1, 10 * YEAR) == Limit(7 * YEAR, by_patient=False)
+    assert terms.limit(2, 10 * YEAR) is None
+    assert terms.limit(3, 10 * YEAR) is None
     assert not terms.delete_nothing
     assert Terms(LEAST_YEARS, {2: RecordClass.FOREVER}).delete_nothing
 

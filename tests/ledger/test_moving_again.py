@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import DateTime
 
+from imd.domain.retention import Limit
 from imd.storage.retention import open_retention
 from tests.ledger import originals
 from tests.ledger.conftest import source_of
@@ -276,7 +277,7 @@ def test_what_retention_deleted_does_not_come_back(move):
     rows = {"sessions": [session("s")], "muc_messages": [message("m", "s", T)]}
     moved(move, rows)
     with open_retention(move.target, lambda seconds: None) as retainer:
-        done = retainer.do(lambda store: store.cut("s", T + 10**12, 1000, T))
+        done = retainer.do(lambda store: store.cut("s", Limit(T + 10**12), 1000, T))
     assert done is not None and done.deleted
     assert "retention has deleted" in move.run(status=2)
     assert move.rows("SELECT id FROM messages") == []

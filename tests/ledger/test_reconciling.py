@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from imd.cli.main import run
+from imd.domain.retention import Limit
 from imd.storage.retention import open_retention
 from imd.storage.store import sync_transaction
 from tests.ledger import platforms
@@ -255,7 +256,7 @@ def test_a_consult_that_retention_deleted_is_not_missing(ledgers: Ledgers) -> No
         [team(code, T) for code in ("here", "gone", "never")],
     )
     with open_retention(ledgers.url, lambda seconds: None) as retainer:
-        done = retainer.do(lambda store: store.cut("s-gone", T + 1000, 1000, T))
+        done = retainer.do(lambda store: store.cut("s-gone", Limit(T + 1000), 1000, T))
     assert done is not None and done.topics == 1
     found = ledgers.run("--apply")
     assert classes(found) == {"missing_in_imd": ["never"]}
