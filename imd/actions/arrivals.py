@@ -117,6 +117,9 @@ class Target(Protocol):
 
     def progress(self, source: str) -> Progress | None: ...
 
+    def has_deleted(self) -> bool:
+        """Whether retention has deleted anything: what it did must not come back."""
+
     def holds_own_sessions(self) -> bool:
         """Whether there are sessions that were not moved over."""
 

@@ -43,6 +43,9 @@ class ConsultBook(Protocol):
 
     def named(self, codes: Collection[str]) -> dict[str, Consult]: ...
 
+    def deleted(self, codes: Collection[str]) -> set[str]:
+        """Which of these consults retention has deleted: they are not missing."""
+
     def page(
         self, since: int, until: int, after: tuple[int, str] | None, limit: int
     ) -> list[Consult]:

@@ -86,13 +86,15 @@ def _join(transaction: Transaction, entry: Entry, known: bool) -> Joined:
 
 
 def _missed(transaction: Transaction, session: OwnSession, after_seq: int) -> list[Message] | None:
-    """Everything after ``after_seq``; None when that is too much."""
+    """Everything after ``after_seq``; None when that is too much, or not there any more."""
     if session.last_seq == after_seq:
         return []
     if session.last_seq - after_seq > MOST_RECOVERED:
         return None
     query = MessageQuery(session.id, above=after_seq, ascending=True, limit=MOST_RECOVERED)
     missed = transaction.messages.page(query)
+    if len(missed) != session.last_seq - after_seq:  # retention has deleted some of it
+        return None
     return missed if len(fitting(missed, RECOVERED_BYTES)) == len(missed) else None
 
 

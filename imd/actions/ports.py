@@ -81,8 +81,11 @@ class SessionStore(Protocol):
     def with_members(self, type_: int, members: Sequence[str]) -> str | None:
         """A session of this type with exactly these members."""
 
-    def insert(self, head: Head) -> bool:
-        """Make a session; False when the id is taken."""
+    def insert(self, head: Head) -> Head | None:
+        """Make a session; its head, None when the id is taken.
+
+        One that retention has deleted goes on with its numbers.
+        """
 
     def rename(self, session_id: str, name: str) -> None: ...
 

@@ -180,7 +180,7 @@ def _insert(transaction: Transaction, opening: Opening, session_id: str) -> Head
         first_message_id=session_id if by_first_message and not opening.session_id else None,
         roster=0,
     )
-    return head if transaction.sessions.insert(head) else None
+    return transaction.sessions.insert(head)
 
 
 def _view(transaction: Transaction, session_id: str) -> Session:

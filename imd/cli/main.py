@@ -26,6 +26,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "reconcile": ("imd.cli.reconcile", "reconcile"),
     "stats": ("imd.cli.stats", "stats"),
+    "retention": ("imd.cli.retention", "retention"),
+    "transcript": ("imd.cli.transcript", "transcript"),
     "demo": ("imd.cli.demo", "demo"),
     "push": ("imd.cli.push", "push"),
     "webhook": ("imd.cli.webhook", "webhook"),

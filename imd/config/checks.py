@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from imd.config.push_checks import check_push
+from imd.config.retention_settings import check_retention
 from imd.config.settings import AuthSettings, HttpSettings, Settings, value_of
 from imd.config.shown import shown
 from imd.domain.message_types import MessageType
@@ -56,6 +57,7 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_websocket(settings),
         *check_push(settings),
         *_platform(settings),
+        *check_retention(settings.retention),
     )
     return [_line(settings, key, places.get(key, "by default"), text) for key, text in found]
 

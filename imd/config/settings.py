@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from imd.config.ledger_settings import PlatformSettings, ReconcileSettings
+from imd.config.retention_settings import RetentionSettings
 
 Profile = Literal["dev", "test", "prod"]
 PROFILES: Final[tuple[str, ...]] = get_args(Profile)
@@ -301,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     push_getui: GetuiSettings
     platform: PlatformSettings
     reconcile: ReconcileSettings
+    retention: RetentionSettings
     log: LogSettings
     top: TopSettings
 
@@ -323,6 +325,7 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "push.getui": GetuiSettings,
     "platform": PlatformSettings,
     "reconcile": ReconcileSettings,
+    "retention": RetentionSettings,
     "log": LogSettings,
     "": TopSettings,
 }

@@ -41,6 +41,13 @@ class Act(StrEnum):
     RECONCILE_INSERTED = "reconcile.consult_inserted"
     RECONCILE_TEAM = "reconcile.team_row_inserted"
     RECONCILE_CLOSED = "reconcile.consult_ended"
+    RETENTION_HELD = "retention.held"
+    RETENTION_LIFTED = "retention.lifted"
+    RETENTION_CUT = "retention.cut"
+    RETENTION_DELETED = "retention.session_deleted"
+    RETENTION_APPLIED = "retention.applied"
+    TRANSCRIPT_KEY = "transcript.key_made"
+    TRANSCRIPT_EXPORTED = "transcript.exported"
 
 
 class Note(NamedTuple):

@@ -36,6 +36,8 @@ def move(
     if not order.merge and target.holds_own_sessions():
         raise Refused("the target holds sessions of its own; --merge moves into it all the same")
     progress = None if order.dry_run else target.progress(order.source)
+    if progress is not None and target.has_deleted():
+        raise Refused("retention has deleted some of what would be moved again")
     after = None
     if progress is not None and progress.running:
         former = Report.of(progress.report)

@@ -137,8 +137,10 @@ def reconcile(
     found = Found(*window, limit)
     for entries in platform.window(*window):
         consults = book.named([entry.code for entry in entries])
+        gone = book.deleted([entry.code for entry in entries if entry.code not in consults])
         for entry in entries:
-            _judge(found, consults.get(entry.code), entry, repair)
+            if entry.code not in gone:
+                _judge(found, consults.get(entry.code), entry, repair)
     for page in _pages(book, window):
         there = platform.named([consult.code for consult in page])
         for consult in page:

@@ -31,6 +31,7 @@ from imd.service.credentials import (
     purge,
     read_snapshot,
 )
+from imd.service.deletions import LOOK_SECONDS, Deletions
 from imd.service.demo import tell_demo
 from imd.service.drain import GRACE, Drain
 from imd.service.figures import FIGURES, TICK, Figures
@@ -85,6 +86,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     courier = WakingCourier(store.looks, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
     admission = Comings(reactor, registry, courier.feeds, courier.badges)
+    follow_deletions(reactor, steps, store, registry, courier)
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
     await neighbours.join(steps, courier, look)
@@ -106,7 +108,6 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     )
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
-
     collect_seldom(steps)
     port = await place.open_port(settings, front.site)
     drain = Drain(
@@ -121,6 +122,14 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     )
     steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
     place.ready(settings, port, steps)
+
+
+def follow_deletions(
+    reactor: Any, steps: Steps, store: Store, registry: Registry, courier: Courier
+) -> None:
+    """What retention deletes beside the server shows on outer sockets."""
+    deletions = Deletions(store.looks, lambda: registry.outer_users, courier.badges.stale)
+    repeat(steps, reactor, "looking for deletions", LOOK_SECONDS, deletions.look)
 
 
 async def keep_door(

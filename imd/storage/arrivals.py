@@ -70,6 +70,10 @@ class Arrivals:
         )
         return self._look(lambda db: db.row(sql)) is not None
 
+    def has_deleted(self) -> bool:
+        sql = "SELECT 1 FROM store WHERE name = 'retention' AND value <> '0'"
+        return self._look(lambda db: db.row(sql)) is not None
+
     def begin(self, source: str, report: str) -> None:
         def work(transaction: Transaction) -> None:
             transaction.connection.run("DELETE FROM legacy_rejects")

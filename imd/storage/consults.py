@@ -62,6 +62,16 @@ class Consults:
 
         return self._look(look)
 
+    def deleted(self, codes: Collection[str]) -> set[str]:
+        def look(db: Connection) -> set[str]:
+            found: set[str] = set()
+            for part in _strides(codes):
+                sql = f"SELECT topic_id FROM retention_topics WHERE topic_id IN {marks(len(part))}"
+                found |= {row[0] for row in db.rows(sql, part)}
+            return found
+
+        return self._look(look)
+
     def page(
         self, since: int, until: int, after: tuple[int, str] | None, limit: int
     ) -> list[Consult]:

@@ -130,8 +130,11 @@ class Sessions:
         found = self._db.row(sql, (type_, *members, len(members)))
         return found[0] if found else None
 
-    def insert(self, head: Head) -> bool:
-        """Make a session; False when the id is taken."""
+    def insert(self, head: Head) -> Head | None:
+        """Make a session; its head, None when the id is taken.
+
+        One that retention has deleted goes on with its numbers.
+        """
         sql = (
             "INSERT INTO sessions (id, name, type, business_type, status, create_time,"
             " last_timestamp, first_message_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -150,10 +153,28 @@ class Sessions:
                 head.first_message_id,
             ),
         )
-        if made == 1:
-            created = EventType.SESSION_CREATED
-            self._events.note(created, head.id, head.id, partial(self.view, head.id))
-        return made == 1
+        if made != 1:
+            return None
+        created = EventType.SESSION_CREATED
+        self._events.note(created, head.id, head.id, partial(self.view, head.id))
+        return self._continued(head)
+
+    def _continued(self, head: Head) -> Head:
+        """A session that has just been made, behind the last number that its id ever gave out."""
+        row = self._db.row(
+            "SELECT last_seq, counted, last_timestamp, roster FROM retention_sessions"
+            " WHERE session_id = %s",
+            (head.id,),
+        )
+        if row is None:
+            return head
+        seq, counted, time, roster = row[0], row[1], max(head.last_timestamp, row[2]), row[3]
+        self._db.later(
+            "UPDATE sessions SET last_seq = %s, counted = %s, last_timestamp = %s, roster = %s"
+            " WHERE id = %s",
+            (seq, counted, time, roster, head.id),
+        )
+        return head._replace(last_seq=seq, counted=counted, last_timestamp=time, roster=roster)
 
     def _updated(self, session_id: str) -> None:
         view = partial(self.view, session_id)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import DateTime
 
+from imd.domain.retention import Limit
+from imd.storage.retention import open_retention
 from tests.ledger import originals
 from tests.ledger.conftest import source_of
 from tests.ledger.moving import Moving
@@ -269,3 +271,13 @@ def test_a_run_that_is_killed_goes_on_where_it_was(kind, request, postgres_copy,
     assert bad == []
     again = move.run()
     assert sum(again["imported"].values()) == 0 and again["resumed"] is False
+
+
+def test_what_retention_deleted_does_not_come_back(move):
+    rows = {"sessions": [session("s")], "muc_messages": [message("m", "s", T)]}
+    moved(move, rows)
+    with open_retention(move.target, lambda seconds: None) as retainer:
+        done = retainer.do(lambda store: store.cut("s", Limit(T + 10**12), 1000, T))
+    assert done is not None and done.deleted
+    assert "retention has deleted" in move.run(status=2)
+    assert move.rows("SELECT id FROM messages") == []

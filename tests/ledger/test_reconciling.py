@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from imd.cli.main import run
+from imd.domain.retention import Limit
+from imd.storage.retention import open_retention
 from imd.storage.store import sync_transaction
 from tests.ledger import platforms
 from tests.ledger.originals import ask, build
@@ -245,3 +247,17 @@ def test_what_cannot_be_is_status_2(ledgers: Ledgers, monkeypatch: Any, capsys: 
     monkeypatch.setenv("IMD_PLATFORM_URL", "")
     assert run(["reconcile"]) == 2
     assert "platform.url" in capsys.readouterr().err
+
+
+def test_a_consult_that_retention_deleted_is_not_missing(ledgers: Ledgers) -> None:
+    ledgers.topics(("here", T, T + 50), ("gone", T, T + 50))
+    ledgers.fill(
+        [consult(code, T, ended=T + 50) for code in ("here", "gone", "never")],
+        [team(code, T) for code in ("here", "gone", "never")],
+    )
+    with open_retention(ledgers.url, lambda seconds: None) as retainer:
+        done = retainer.do(lambda store: store.cut("s-gone", Limit(T + 1000), 1000, T))
+    assert done is not None and done.topics == 1
+    found = ledgers.run("--apply")
+    assert classes(found) == {"missing_in_imd": ["never"]}
+    assert ledgers.rows("SELECT id FROM topics ORDER BY id") == [("here",), ("never",)]

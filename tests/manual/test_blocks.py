@@ -28,6 +28,7 @@ _ADDRESS = re.compile(r"\b127\.0\.0\.1:3000\b")
 RUN = {page: {"sh"} for page in TUTORIALS} | {
     "console.md": {"sh"},
     "guides/backup.md": {"python"},
+    "guides/retention.md": {"python"},
     "guides/platform.md": {"python", "js", "java"},
     "guides/webhooks.md": {"python", "js", "java"},
     "guides/wechat.md": {"sh"},
@@ -179,3 +180,22 @@ def test_the_check_of_a_webhook_takes_what_imd_signs_and_nothing_else(tmp_path: 
     )
     said = run([sys.executable, "-"], tmp_path, judged, PYTHONPATH=str(DOCS.parent))
     assert said == "True False False False\n"
+
+
+def test_the_check_of_a_sealed_transcript(hospital, tmp_path: Path):
+    """By the format that the page describes, without anything of imd."""
+    imd, _ = hospital
+    settings = {"IM_PROFILE": "dev", "IMD_STATE_DIR": str(imd.state)}
+    run([str(BIN / "imdctl"), "demo"], tmp_path, **settings)
+    key, sealed = tmp_path / "hospital.pem", tmp_path / "consult.sealed"
+    key.write_text(run([str(BIN / "imdctl"), "transcript", "key"], tmp_path, **settings))
+    with sqlite3.connect(imd.state / "imd.db") as database:
+        (consult,) = database.execute("SELECT id FROM topics ORDER BY id LIMIT 1").fetchone()
+    words = ["transcript", "export", consult, "--format", "sealed", "-o", str(sealed)]
+    run([str(BIN / "imdctl"), *words], tmp_path, **settings)
+    (program,) = blocks("guides/retention.md", "python")
+    files = {"TRANSCRIPT": str(sealed), "PUBLIC_KEY": str(key)}
+    assert run([sys.executable, "-"], tmp_path, program, **files).startswith("intact, ")
+    sealed.write_bytes(sealed.read_bytes().replace(b'"version":1', b'"version":2', 1))
+    with pytest.raises(AssertionError, match="line 1"):
+        run([sys.executable, "-"], tmp_path, program, **files)

@@ -1,0 +1,1 @@
+`imdctl retention`: records go after the years that `retention.*` gives their class (never below the legal least; by default nothing goes), legal holds on sessions and users, deletion in small transactions beside a running server. `imdctl transcript`: a consult as JSON, as a page to print, or as a sealed file that is checked offline.
