@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from imd.config.clock_checks import check_clock
 from imd.config.push_checks import check_push
 from imd.config.settings import AuthSettings, HttpSettings, Settings, value_of
 from imd.config.shown import shown
@@ -55,6 +56,7 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_messages(settings),
         *_websocket(settings),
         *check_push(settings),
+        *check_clock(settings.clock),
         *_platform(settings),
     )
     return [_line(settings, key, places.get(key, "by default"), text) for key, text in found]

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from imd.actions.ports import Clock, House, Rates, Rules
 from imd.config import Settings
+from imd.config.clock_checks import clock_of
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
 from imd.delivery.courier import Courier
@@ -41,10 +42,10 @@ from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
 from imd.service.ordered import Steps
+from imd.service.overdue import watch_overdue
 from imd.service.pushing import (
     COUNT_SECONDS,
     FORGET_SECONDS,
-    OVERDUE_SECONDS,
     STOP_SECONDS,
     Pushing,
     WakingCourier,
@@ -54,6 +55,7 @@ from imd.service.secret import signing_secret
 from imd.service.standing import Place
 from imd.service.sums import METRICS, told
 from imd.service.tokens import Tokens
+from imd.service.vitals import VITALS_SECONDS, Vitals
 from imd.storage.store import Store, open_store
 
 #: seconds that each step of a stop may take; after the drain, the sum stays below 5 (page 4.6)
@@ -99,6 +101,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
         statistics=keep_ledgers(settings, reactor, steps),
+        reply_clock=clock_of(settings.clock),
     )
     pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
     front = watched_front(
@@ -106,7 +109,6 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     )
     front.sockets.start()
     steps.add("sockets", front.sockets.stop, AT_ONCE)
-
     collect_seldom(steps)
     port = await place.open_port(settings, front.site)
     drain = Drain(
@@ -169,8 +171,6 @@ def start_pushing(
         if pushing.heralds:
             admission.watch(house.presence, pushing.came)
             steps.add("comings", admission.stop, AT_ONCE)
-        if pushing.counts_overdue:
-            repeat(steps, reactor, "overdue topics", OVERDUE_SECONDS, pushing.overdue)
         repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
         return pushing
     return None
@@ -254,6 +254,11 @@ def watched_front(
         ledgers = house.statistics
         metrics.sources.ledgers = lambda: ledgers.differences
     neighbours.measure(metrics)
+    metrics.sources.overdue = watch_overdue(
+        settings, reactor, steps, house, store.database, pushing
+    )
+    vitals = metrics.sources.vitals = Vitals(checks, settings.state_dir)
+    repeat(steps, reactor, "vitals", VITALS_SECONDS, vitals.look)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     figures = watching.figures
     place.share({METRICS: lambda: told(metrics.registry.collect()), FIGURES: figures.look})
