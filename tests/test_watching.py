@@ -161,7 +161,7 @@ class Question:
         """The metrics below a node."""
         if isinstance(node, promql.VectorSelector):
             self.selectors.append(node)
-            return {node.name}
+            return {node.name or ""}
         if isinstance(node, promql.MatrixSelector):
             return self._walk(node.vector_selector)
         if isinstance(node, promql.Call):

@@ -13,7 +13,7 @@ import pytest_twisted
 from imd.domain.errors import InvalidInput
 from imd.domain.reply_clock import ReplyClock
 from imd.domain.working_time import Calendar, week_of
-from tests.actions.topic_world import Town, doctor, fields_of, patient
+from tests.actions.topic_world import SERVICE, Town, doctor, fields_of, patient
 
 HOUR = 3_600_000
 #: what a topic may be ahead of the clock
@@ -31,11 +31,11 @@ def limited(town: Town, clock: ReplyClock) -> Town:
     return town
 
 
-async def walk(town: Town, *caller: Any, **fields: Any) -> list[str]:
+async def walk(town: Town, caller: Any = SERVICE, **fields: Any) -> list[str]:
     found: list[str] = []
     cursor: dict[str, Any] = {}
     while True:
-        page = await town.listed(*caller, overdue=True, **fields, **cursor)
+        page = await town.listed(caller, overdue=True, **fields, **cursor)
         found += [topic.id for topic in page.items]
         if page.next is None:
             return found

@@ -43,19 +43,19 @@ TABLES = (
     """
     CREATE TABLE consult_days (
         day bigint NOT NULL,
-        team_code text NOT NULL,
-        doctor text NOT NULL,
-        type integer NOT NULL,
+        team_code text,
+        doctor text,
+        type integer,
+        replied integer NOT NULL,
         unreplied integer NOT NULL,
         ongoing integer NOT NULL,
-        replied integer NOT NULL,
         expired integer NOT NULL,
-        waits text NOT NULL,
-        PRIMARY KEY (day, team_code, doctor, type)
+        waits text NOT NULL
     )
     """,
-    # Which days were summed up; one with a change since then counts from its topics.
-    "CREATE TABLE consult_days_done (day bigint PRIMARY KEY)",
+    "CREATE INDEX consult_days_day ON consult_days (day)",
+    # Before which day all are summed up; one with a change since then counts from its topics.
+    "INSERT INTO store (name, value) VALUES ('consult_days', '0')",
 )
 #: A row for each change of a topic that figures show, in the transaction of the change. Rows are
 #: only added here, so that no two senders ever wait for each other.
