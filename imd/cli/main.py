@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "reconcile": ("imd.cli.reconcile", "reconcile"),
     "stats": ("imd.cli.stats", "stats"),
+    "clock": ("imd.cli.clock", "clock"),
     "demo": ("imd.cli.demo", "demo"),
     "push": ("imd.cli.push", "push"),
     "webhook": ("imd.cli.webhook", "webhook"),

@@ -75,7 +75,7 @@ class ConsultDays:
     # ---- summing up
 
     def sum_up(self, today: int, days: int) -> bool:
-        """Sum up what has changed, and up to ``days`` further ones before ``today``.
+        """Sum up days that have changed, and further ones before ``today``, ``days`` of each.
 
         False when nothing was left to do.
         """
@@ -83,12 +83,13 @@ class ConsultDays:
         changes = self._db.rows(
             "SELECT c.n, c.create_time FROM consult_changes c ORDER BY c.n LIMIT %s", (_CHANGES,)
         )
-        for day in sorted({day_of(time) for _, time in changes}):
-            if day < upto:
-                self._sum_up(day)
+        changed = sorted({day_of(time) for _, time in changes if day_of(time) < upto})
+        for day in changed[:days]:
+            self._sum_up(day)
+        seen = [n for n, time in changes if day_of(time) not in changed[days:]]
         # Exactly these: a smaller number may belong to a change that is committed only later.
-        for start in range(0, len(changes), _STRIDE):
-            part = [n for n, _ in changes[start : start + _STRIDE]]
+        for start in range(0, len(seen), _STRIDE):
+            part = seen[start : start + _STRIDE]
             self._db.run(f"DELETE FROM consult_changes WHERE n IN {marks(len(part))}", part)
         reached = self._further(upto, today, days)
         if reached != upto:

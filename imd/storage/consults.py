@@ -24,8 +24,8 @@ from imd.storage.transaction import Transaction, transact
 T = TypeVar("T")
 
 _STRIDE = 400
-#: days that one transaction sums up, so that it is short
-_DAYS = 7
+#: days that one transaction sums up: on SQLite senders wait for it
+_DAYS = 2
 _TOPIC = (
     "t.id, t.session_id, t.type, t.status, t.reply, t.team_code, t.create_time, t.end_time,"
     " t.reply_by, t.reply_time"

@@ -56,8 +56,7 @@ SQLITE = tuple(
 )
 POSTGRES = (
     f"""
-    CREATE FUNCTION wait_for_answer() RETURNS trigger LANGUAGE plpgsql
-    SET enable_seqscan = off AS $$
+    CREATE FUNCTION wait_for_answer() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'UPDATE' THEN
             IF {_STAYS} THEN {_STAY} RETURN NULL; END IF;
