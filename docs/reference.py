@@ -28,6 +28,7 @@ from imd.rest.routes import ROUTES
 from imd.rest.table import Table
 from imd.service.metrics import BusSources, Metrics
 from imd.service.sums import crew_families
+from imd.service.vitals import Vitals
 from imd.websocket.asyncapi import document as asyncapi
 from imd.wire.codec import encode
 
@@ -313,10 +314,19 @@ class Unpushed:
         return {}
 
 
+class Unasked:
+    """The number of overdue topics where nobody looked for any."""
+
+    number = 0
+
+
 def metrics() -> Lines:
     """Every family of ``/metrics`` that is imd's own."""
     made = Metrics()
     made.sources.pushes = Unpushed()
+    made.sources.overdue = Unasked()
+    made.sources.vitals = Vitals({}, HERE)
+    made.sources.ledgers = lambda: {"missing_in_imd": 0}
     made.sources.bus = BusSources(*[lambda: 0 for _ in dataclasses.fields(BusSources)])
     rows = [
         (family.name + ("_total" if family.type == "counter" else ""), family.type,
@@ -328,8 +338,8 @@ def metrics() -> Lines:
     yield "# Metrics\n"
     yield "`/metrics` answers loopback, and service keys of scope `metrics`, in"
     yield "Prometheus's format. Of the bus,"
-    yield "the outbox and the workers it tells where there are any. Besides these:"
-    yield "`process_*`, `python_*`.\n"
+    yield "the outbox, the workers, the reply clock and the platform it tells where there are any."
+    yield "Besides these: `process_*`, `python_*`.\n"
     yield from table(
         ("name", "kind", "labels", "means"), ((f"`{row[0]}`", *row[1:]) for row in rows)
     )

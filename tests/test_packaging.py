@@ -78,7 +78,8 @@ def test_the_wheel_holds_the_plugin_and_every_file_of_imd(wheel: Path) -> None:
 def test_the_sdist_holds_the_plugin_and_real_files_for_links(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         members = {member.name.partition("/")[2]: member for member in archive.getmembers()}
-        for name in (PLUGIN, *PROFILES, "etc/imd/prod.toml", "Makefile"):
+        etc = ("etc/imd/prod.toml", "etc/grafana/imd.json", "etc/prometheus/imd.rules.yml")
+        for name in (PLUGIN, *PROFILES, *etc, "Makefile"):
             assert members[name].isreg() or members[name].islnk(), name
     assert package_files() - set(members) == set()
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from imd.domain.audit import Note
+from imd.domain.consult_days import Summed
 from imd.domain.session import Head
 from imd.domain.topic import Topic
 
@@ -50,6 +51,10 @@ class ConsultBook(Protocol):
         self, since: int, until: int, after: tuple[int, str] | None, limit: int
     ) -> list[Consult]:
         """Topics made in [since, until), by (create_time, code), after that key."""
+
+    def summed(self, first: int, last: int) -> Summed:
+        """What is summed up of the days in [first, last), which are numbered as in
+        :mod:`imd.domain.consult_days`; perhaps not of all, see ``upto``."""
 
     def doctors_of(self, codes: Collection[str]) -> dict[str, str]:
         """Of these consults, a doctor who is a member of the session."""

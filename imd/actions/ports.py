@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from imd.actions.consults import Statistics
@@ -18,6 +18,7 @@ from imd.domain.caller import Caller
 from imd.domain.message import Draft, Message
 from imd.domain.participant import Avatar, Mark, Marked, Membership, Participant, Seat
 from imd.domain.rates import Rate
+from imd.domain.reply_clock import ReplyClock
 from imd.domain.session import Head, OwnSession, Session
 from imd.domain.topic import ListedTopic, Topic
 from imd.domain.user import ConsultTime, Device, User
@@ -365,3 +366,4 @@ class House:
     rules: Rules
     rates: Rates
     statistics: Statistics | None = None
+    reply_clock: ReplyClock = field(default_factory=ReplyClock)

@@ -5,7 +5,7 @@ The stores of :mod:`imd.actions.ports` answer them, and page by page. They are v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -37,7 +37,8 @@ class MessageQuery(NamedTuple):
 
 class TopicQuery(NamedTuple):
     """Which topics; None means any. ``user_id`` limits to sessions of which it is a member;
-    ``start`` is inclusive, ``end`` exclusive, both ms of creation."""
+    ``start`` is inclusive, ``end`` exclusive, both ms of creation. With ``latest`` only topics that
+    wait for an answer, and were made at or before the ms that it gives for their session type."""
 
     user_id: str | None = None
     session_id: str | None = None
@@ -48,3 +49,4 @@ class TopicQuery(NamedTuple):
     start: int | None = None
     end: int | None = None
     only: Collection[str] | None = None
+    latest: Mapping[int, int] | None = None

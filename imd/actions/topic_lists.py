@@ -94,14 +94,27 @@ async def list_topics(
     house: House, caller: Caller, request: topics.ListTopics
 ) -> answers.Page[ListedTopic]:
     """Topics, newest first."""
-    return await _page(house, caller, _query(caller, request), request.cursor, request.size)
+    query = _listed(house, caller, request)
+    return await _page(house, caller, query, request.cursor, request.size)
+
+
+def _listed(house: House, caller: Caller, request: topics.ListTopics) -> Query:
+    """The query; with ``overdue`` for what has waited longer than it may (page 4.4)."""
+    query = _query(caller, request, free=request.overdue)
+    if not request.overdue:
+        return query
+    waiting, unreplied = (query.status, query.reply), STATE_MARKS["unreplied"]
+    if any(mark not in (None, wanted) for mark, wanted in zip(waiting, unreplied, strict=True)):
+        raise InvalidInput.of("overdue", "only unreplied topics can be overdue")
+    latest = house.reply_clock.latest(house.clock.now())
+    return query._replace(status=unreplied[0], reply=unreplied[1], latest=latest)
 
 
 async def list_health_topics(
     house: House, caller: Caller, request: topics.ListHealthTopics
 ) -> answers.Page[ListedTopic]:
     """Topics of health consults (session type 13)."""
-    query = _health(_query(caller, request))
+    query = _health(_listed(house, caller, request))
     return await _page(house, caller, query, request.cursor, request.size)
 
 

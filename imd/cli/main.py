@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "stats": ("imd.cli.stats", "stats"),
     "retention": ("imd.cli.retention", "retention"),
     "transcript": ("imd.cli.transcript", "transcript"),
+    "clock": ("imd.cli.clock", "clock"),
     "demo": ("imd.cli.demo", "demo"),
     "push": ("imd.cli.push", "push"),
     "webhook": ("imd.cli.webhook", "webhook"),

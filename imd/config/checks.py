@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from imd.config.clock_checks import check_clock
 from imd.config.push_checks import check_push
 from imd.config.retention_settings import check_retention
 from imd.config.settings import AuthSettings, HttpSettings, Settings, value_of
@@ -56,6 +57,7 @@ def check(settings: Settings, places: Mapping[str, str]) -> list[str]:
         *_messages(settings),
         *_websocket(settings),
         *check_push(settings),
+        *check_clock(settings.clock),
         *_platform(settings),
         *check_retention(settings.retention),
     )

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from imd.config.clock_settings import ClockSettings
 from imd.config.ledger_settings import PlatformSettings, ReconcileSettings
 from imd.config.retention_settings import RetentionSettings
 
@@ -186,10 +187,6 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep: Annotated[
         float, Meta(ge=60, le=31622400, description="a number of seconds, 60 to 31622400")
     ] = 604800.0
-    #: age at which an unanswered topic is an event for webhooks; 0 = never
-    overdue: Annotated[
-        float, Meta(ge=0, le=31622400, description="a number of seconds, 0 (never) to 31622400")
-    ] = 0.0
 
 
 class TemplateTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -300,6 +297,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     push_wechat: WechatSettings
     push_subscribe: SubscribeSettings
     push_getui: GetuiSettings
+    clock: ClockSettings
     platform: PlatformSettings
     reconcile: ReconcileSettings
     retention: RetentionSettings
@@ -323,6 +321,7 @@ SECTIONS: Final[dict[str, SectionType]] = {
     "push.wechat": WechatSettings,
     "push.subscribe": SubscribeSettings,
     "push.getui": GetuiSettings,
+    "clock": ClockSettings,
     "platform": PlatformSettings,
     "reconcile": ReconcileSettings,
     "retention": RetentionSettings,

@@ -2,7 +2,8 @@
 
 The statistics that the original's operators made by hand, with reply figures beside them, counted
 from imd's topics. Teams, doctors and organisations come from the platform's tables where there are
-any. Memory grows with the number of groups, and by a number for each answer.
+any, which may change at any time, so those are counted consult by consult; what imd alone tells
+comes from sums of days. Memory grows with the number of groups, and by a number for each answer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from imd.actions.consults import Consult, ConsultBook
+from imd.domain.consult_days import DaySum, begin_of, day_of, first_day_from
 from imd.domain.errors import InvalidInput
 from imd.domain.topic import state_of
 from imd.ledger.platform import Platform
@@ -36,6 +38,8 @@ class Query(NamedTuple):
     since: int | None = None
     until: int | None = None
     list: bool = False
+    #: from each consult, whatever is summed up
+    recount: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +59,12 @@ class Row:
             self.waits.append(consult.reply_time - consult.create_time)
         if listed:
             self.codes.append(consult.code)
+
+    def add_sum(self, found: DaySum) -> None:
+        """Count the consults of a day in."""
+        for state in self.states:
+            self.states[state] += getattr(found, state)
+        self.waits.extend(found.waits)
 
     def value(self, key: str, name: str | None, listed: bool) -> dict[str, Any]:
         """As it is printed as JSON; times in ms, by nearest rank."""
@@ -91,22 +101,62 @@ def count_consults(book: ConsultBook, platform: Platform | None, query: Query) -
     teams = platform.admin_teams() if platform is not None and query.by != "type" else {}
     if platform is not None and query.org is not None and not teams:
         teams = platform.admin_teams()
-    rows: dict[_Key, Row] = {}
-    for page in _pages(book, query):
-        for consult, key in _keyed(page, platform, teams, query):
-            rows.setdefault(key, Row()).add(consult, query.list)
+    rows = _counted(book, platform, teams, query)
     names = _names(platform, teams, query.by, rows)
     ordered = sorted(rows.items(), key=lambda item: (-sum(item[1].states.values()), item[0]))
     shown = [row.value(",".join(key), names.get(key), query.list) for key, row in ordered]
     return {"rows": shown, "rule": RULE}
 
 
-def _pages(book: ConsultBook, query: Query) -> Iterator[list[Consult]]:
+def _counted(
+    book: ConsultBook, platform: Platform | None, teams: _Teams, query: Query
+) -> dict[_Key, Row]:
+    """The groups: from sums of days where imd alone tells them, else from each consult."""
+    rows: dict[_Key, Row] = {}
     since = query.since if query.since is not None else _ALL[0]
     until = query.until if query.until is not None else _ALL[1]
+    ranges = [(since, until)]
+    if not (query.list or query.recount or _asks_platform(platform, query)):
+        ranges = []
+        for found in _summed(book, since, until, ranges):
+            if query.type is None or found.type == query.type:
+                key = _key_of(query, found.team_code, found.doctor, found.type)
+                if key is not None:
+                    rows.setdefault(key, Row()).add_sum(found)
+    for start, end in ranges:
+        for page in _pages(book, start, end, query.type):
+            for consult, key in _keyed(page, platform, teams, query):
+                rows.setdefault(key, Row()).add(consult, query.list)
+    return rows
+
+
+def _summed(
+    book: ConsultBook, since: int, until: int, rest: list[tuple[int, int]]
+) -> Iterator[DaySum]:
+    """The sums of whole days in the window; ``rest`` gets what they leave of it."""
+    day, last = first_day_from(since), day_of(until)
+    if day >= last:
+        rest.append((since, until))
+        return
+    rest.append((since, begin_of(day)))
+    while day < last:
+        summed = book.summed(day, last)
+        yield from summed.rows
+        for start, end in summed.missing:
+            rest.append((begin_of(start), begin_of(end)))
+        day = summed.upto
+    rest.append((begin_of(last), until))
+
+
+def _asks_platform(platform: Platform | None, query: Query) -> bool:
+    """Whether only the platform's rows say whose a consult is."""
+    return platform is not None and (query.by != "type" or query.org is not None)
+
+
+def _pages(book: ConsultBook, since: int, until: int, type_: int | None) -> Iterator[list[Consult]]:
     after: tuple[int, str] | None = None
-    while page := book.page(since, until, after, _STRIDE):
-        yield [c for c in page if query.type is None or c.type == query.type]
+    while since < until and (page := book.page(since, until, after, _STRIDE)):
+        yield [c for c in page if type_ is None or c.type == type_]
         after = (page[-1].create_time, page[-1].code)
 
 
@@ -114,7 +164,7 @@ def _keyed(
     page: Sequence[Consult], platform: Platform | None, teams: _Teams, query: Query
 ) -> Iterator[tuple[Consult, _Key]]:
     """Each consult with the group in which it counts, once for each of its team rows."""
-    needed = platform is not None and (query.by != "type" or query.org is not None)
+    needed = _asks_platform(platform, query)
     found = platform.teams_of([c.code for c in page]) if platform is not None and needed else {}
     for consult in page:
         if not needed:
@@ -125,13 +175,26 @@ def _keyed(
             _, org, leader = teams.get(team or "", (None, None, None))
             if query.org is not None and org != query.org:
                 continue
-            parts: dict[str, str | None] = {
-                "team": team, "doctor": doctor, "leader": leader, "org": org,
-                "type": None if consult.type is None else str(consult.type),
-            }  # fmt: skip
-            key = [parts[name] for name in query.by.split(",")]
-            if all(part is not None for part in key):
-                yield consult, tuple(str(part) for part in key)
+            key = _key_of(query, team, doctor, consult.type, leader, org)
+            if key is not None:
+                yield consult, key
+
+
+def _key_of(
+    query: Query,
+    team: str | None,
+    doctor: str | None,
+    type_: int | None,
+    leader: str | None = None,
+    org: str | None = None,
+) -> _Key | None:
+    """The group of a consult of which this is known; None when it belongs to none."""
+    parts: dict[str, str | None] = {
+        "team": team, "doctor": doctor, "leader": leader, "org": org,
+        "type": None if type_ is None else str(type_),
+    }  # fmt: skip
+    key = [parts[name] for name in query.by.split(",")]
+    return None if None in key else tuple(str(part) for part in key)
 
 
 def _names(platform: Platform | None, teams: _Teams, by: str, keys: Any) -> dict[_Key, str | None]:

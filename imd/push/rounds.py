@@ -119,12 +119,14 @@ class Rounds:
 
         flight.addBoth(landed)
 
-    async def recorded(self, record: Callable[[], Awaitable[Any]]) -> None:
-        """Record what happened, again while the database is away, as long as a lease lasts."""
+    async def recorded(self, record: Callable[[], Awaitable[Any]]) -> Any:
+        """Record what happened, again while the database is away, as long as a lease lasts.
+
+        Gives what ``record`` found.
+        """
         for attempt in range(1, RECORD_ATTEMPTS + 1):
             try:
-                await record()
-                return
+                return await record()
             except ImError:
                 if attempt == RECORD_ATTEMPTS:
                     raise

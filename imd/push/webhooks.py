@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imd.domain.events import HookClaim
+from imd.domain.events import EventType, HookClaim
 from imd.domain.push import Terms
 from imd.push.breaker import Breaker, Stage
 from imd.push.http import Poster, Unreachable
@@ -50,6 +50,8 @@ class HookOutbox(Protocol):
     def hook_failed(
         self, endpoint: str, claim: HookClaim, due: int | None, code: str, patience: int
     ) -> Awaitable[bool]: ...
+
+    def hook_outdated(self, endpoint: str, claim: HookClaim) -> Awaitable[bool]: ...
 
     def hurry_hooks(self, endpoint: str) -> Awaitable[int]: ...
 
@@ -136,6 +138,10 @@ class Herald:
         self._rounds.expect(now + min(idle, max(_PAUSE, wait)))
 
     async def _deliver(self, claim: HookClaim) -> None:
+        if await self._outdated(claim):
+            self.breaker.unused(self._reactor.seconds())
+            self._rounds.expect(self._clock.now())
+            return
         body = body_of(claim)
         now = self._clock.now()
         headers = {
@@ -161,6 +167,14 @@ class Herald:
         if self.breaker.failed(self._reactor.seconds()):
             log.warn("webhook {name} is down: {code}", name=self._hook.name, code=code)
         await self._rounds.recorded(lambda: self._failed(claim, code, after))
+
+    async def _outdated(self, claim: HookClaim) -> bool:
+        """Whether what it says was true when it was noted, and is not now; then it is dropped."""
+        if claim.type != EventType.TOPIC_OVERDUE:
+            return False
+        return bool(
+            await self._rounds.recorded(lambda: self._outbox.hook_outdated(self._hook.name, claim))
+        )
 
     async def _failed(self, claim: HookClaim, code: str, after: float | None) -> None:
         """When to try again, if ever."""

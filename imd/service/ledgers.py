@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: pieces of work that may wait for the thread
 _QUEUE: Final = 50
+#: seconds between two looks for days to sum up
+SUM_UP_SECONDS: Final = 600.0
 #: ms: what the timer compares begins 30 days ago and ends a minute ago (page 7.2)
 _BACK: Final = 30 * 86_400_000
 _UP_TO: Final = 60_000
@@ -111,6 +113,20 @@ class Ledgers:
         self.differences = Counter(found)
         self.log.info("ledgers compared: {left} differences", left=sum(found.values()))
 
+    async def sum_up(self) -> None:
+        """Sum up the days that are over, and those that have changed, a few in a transaction."""
+        now = self._clock.now()
+
+        def some() -> bool:
+            try:
+                with open_consults(self._settings.database.url) as book:
+                    return book.sum_up(now)
+            except StorageError as error:
+                raise Unavailable("Days cannot be summed up at the moment.") from error
+
+        while self._pool.started and await self._threaded(some):
+            pass
+
     def _run(self, work: Callable[[Any, Platform | None], T]) -> Deferred[T]:
         def run() -> T:
             # Here and not above: a server that is never asked need not carry SQLAlchemy.
@@ -130,6 +146,9 @@ class Ledgers:
                 self.log.warn("the ledgers cannot be read: {kind}", kind=type(error).__name__)
                 raise Unavailable("The ledgers cannot be read at the moment.") from error
 
+        return self._threaded(run)
+
+    def _threaded(self, run: Callable[[], T]) -> Deferred[T]:
         def done(result: Any) -> Any:
             self._waiting -= 1
             return result

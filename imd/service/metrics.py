@@ -24,6 +24,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from imd import __version__
+from imd.service.vitals import Vitals
 
 #: upper bounds in seconds; close enough together for a p99 that means something
 SECONDS: Final = (
@@ -88,6 +89,12 @@ class Pushes(Protocol):
         """How many attempts ended in each code, by channel and code."""
 
 
+class Overdues(Protocol):
+    """How many topics wait too long, as of the last look."""
+
+    number: int
+
+
 @dataclass(slots=True)
 class Sources:
     """Where the numbers of other rooms stand; each is read at the moment of a look."""
@@ -105,6 +112,10 @@ class Sources:
     pushes: Pushes | None = None
     #: differences between the ledgers by class; empty where nothing compares them
     ledgers: Callable[[], Mapping[str, int]] = dict
+    #: topics that wait too long; None where nothing limits that
+    overdue: Overdues | None = None
+    #: None before the first look
+    vitals: Vitals | None = None
     #: None where this is the only process
     bus: BusSources | None = None
 
@@ -202,6 +213,11 @@ class Metrics(Collector):
         yield from self._database_families()
         yield GaugeMetricFamily("imd_reactor_lag_seconds", "At the last look", value=self.lag)
         yield _histogram("imd_reactor_lateness_seconds", "Timers that came too late", self.lags)
+        yield from self._vital_families()
+        if sources.overdue is not None:
+            yield GaugeMetricFamily(
+                "imd_topics_overdue", "Topics that wait too long", value=sources.overdue.number
+            )
         if differences := dict(sources.ledgers()):
             yield _labelled_gauge(
                 "imd_reconcile_differences",
@@ -219,6 +235,18 @@ class Metrics(Collector):
         for (route, status), histogram in self._requests.items():
             family.add_metric([route, str(status)], histogram.buckets(), histogram.sum)
         return family
+
+    def _vital_families(self) -> Iterator[Metric]:
+        vitals = self.sources.vitals
+        if vitals is None:
+            return
+        ready = {name: int(good) for name, good in vitals.ready.items()}
+        yield _labelled_gauge("imd_ready", "Whether what it needs answers", "check", ready)
+        free = vitals.free_bytes()
+        if free is not None:
+            yield GaugeMetricFamily(
+                "imd_state_free_bytes", "Left on the state directory's disk", value=free
+            )
 
     def _bus_families(self) -> Iterator[Metric]:
         bus = self.sources.bus

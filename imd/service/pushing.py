@@ -35,8 +35,6 @@ STOP_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 #: seconds between two counts of the outbox
 COUNT_SECONDS: Final = 15.0
-#: seconds between two looks for overdue topics
-OVERDUE_SECONDS: Final = 30.0
 
 
 class WakingCourier(Courier):
@@ -107,9 +105,7 @@ class Pushing:
         self._clock, self._grace = clock, round(settings.push.grace * 1000)
         office = self._office = PostOffice(database, clock)
         push = settings.push
-        self._keep, self._overdue, self._ttl = (
-            round(seconds * 1000) for seconds in (push.keep, push.overdue, push.ttl)
-        )
+        self._keep, self._ttl = (round(seconds * 1000) for seconds in (push.keep, push.ttl))
         self._poster = HttpPoster(reactor)
         chance = random.SystemRandom().random
         carriers = _carriers(settings, reactor, clock, office, self._poster)
@@ -147,20 +143,10 @@ class Pushing:
         self.outbox, oldest = await self._office.figures()
         self.age = 0.0 if oldest is None else max(0.0, (self._clock.now() - oldest) / 1000)
 
-    async def overdue(self) -> None:
-        """Tell endpoints of topics that nobody answered for ``push.overdue`` seconds."""
-        if await self._office.note_overdue(self._clock.now() - self._overdue):
-            self.wake_heralds()
-
     async def came(self, user_id: str, online: bool) -> None:
         """Tell endpoints of a user who came or went."""
         await self._office.note_presence(user_id, online)
         self.wake_heralds()
-
-    @property
-    def counts_overdue(self) -> bool:
-        """Whether :meth:`overdue` is to be repeated."""
-        return bool(self.heralds) and self._overdue > 0
 
     async def forget(self) -> None:
         """Forget what ended longer than ``push.keep`` ago, a bounded number at a time."""

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from imd.actions.ports import Clock, House, Rates, Rules
 from imd.config import Settings
+from imd.config.clock_checks import clock_of
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
 from imd.delivery.courier import Courier
@@ -37,15 +38,15 @@ from imd.service.drain import GRACE, Drain
 from imd.service.figures import FIGURES, TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
-from imd.service.ledgers import Ledgers
+from imd.service.ledgers import SUM_UP_SECONDS, Ledgers
 from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
 from imd.service.ordered import Steps
+from imd.service.overdue import watch_overdue
 from imd.service.pushing import (
     COUNT_SECONDS,
     FORGET_SECONDS,
-    OVERDUE_SECONDS,
     STOP_SECONDS,
     Pushing,
     WakingCourier,
@@ -55,6 +56,7 @@ from imd.service.secret import signing_secret
 from imd.service.standing import Place
 from imd.service.sums import METRICS, told
 from imd.service.tokens import Tokens
+from imd.service.vitals import VITALS_SECONDS, Vitals
 from imd.storage.store import Store, open_store
 
 #: seconds that each step of a stop may take; after the drain, the sum stays below 5 (page 4.6)
@@ -101,6 +103,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         rules=rules_of(settings),
         rates=rates_of(settings.limits),
         statistics=keep_ledgers(settings, reactor, steps),
+        reply_clock=clock_of(settings.clock),
     )
     pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
     front = watched_front(
@@ -178,8 +181,6 @@ def start_pushing(
         if pushing.heralds:
             admission.watch(house.presence, pushing.came)
             steps.add("comings", admission.stop, AT_ONCE)
-        if pushing.counts_overdue:
-            repeat(steps, reactor, "overdue topics", OVERDUE_SECONDS, pushing.overdue)
         repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
         return pushing
     return None
@@ -263,6 +264,11 @@ def watched_front(
         ledgers = house.statistics
         metrics.sources.ledgers = lambda: ledgers.differences
     neighbours.measure(metrics)
+    metrics.sources.overdue = watch_overdue(
+        settings, reactor, steps, house, store.database, pushing
+    )
+    vitals = metrics.sources.vitals = Vitals(checks, settings.state_dir)
+    repeat(steps, reactor, "vitals", VITALS_SECONDS, vitals.look)
     repeat(steps, reactor, "figures", TICK, watching.figures.tick)
     figures = watching.figures
     place.share({METRICS: lambda: told(metrics.registry.collect()), FIGURES: figures.look})
@@ -310,6 +316,7 @@ def keep_ledgers(settings: Settings, reactor: Any, steps: Steps) -> Ledgers:
     ledgers = Ledgers(settings, reactor, SystemClock())
     ledgers.start()
     steps.add("ledgers", ledgers.stop, AT_ONCE)
+    repeat(steps, reactor, "summing days up", SUM_UP_SECONDS, ledgers.sum_up)
     if settings.reconcile.every:
         repeat(steps, reactor, "comparing ledgers", settings.reconcile.every, ledgers.compare)
     return ledgers

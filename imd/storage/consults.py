@@ -12,16 +12,20 @@ from typing import Any, TypeVar
 
 from imd.actions.consults import Consult, NewConsult
 from imd.domain.audit import Note
+from imd.domain.consult_days import Summed, day_of
 from imd.domain.ids import UserId
 from imd.domain.participant import Seat
 from imd.domain.session import ACTIVE, IDLE
 from imd.domain.topic import ENDED, LIVE
+from imd.storage.consult_days import ConsultDays
 from imd.storage.engine import Connection, connector, marks
 from imd.storage.transaction import Transaction, transact
 
 T = TypeVar("T")
 
 _STRIDE = 400
+#: days that one transaction sums up: on SQLite senders wait for it
+_DAYS = 2
 _TOPIC = (
     "t.id, t.session_id, t.type, t.status, t.reply, t.team_code, t.create_time, t.end_time,"
     " t.reply_by, t.reply_time"
@@ -87,6 +91,9 @@ class Consults:
 
         return self._look(look)
 
+    def summed(self, first: int, last: int) -> Summed:
+        return self._look(lambda db: ConsultDays(db).summed(first, last))
+
     def doctors_of(self, codes: Collection[str]) -> dict[str, str]:
         def look(db: Connection) -> dict[str, str]:
             found: dict[str, str] = {}
@@ -102,6 +109,17 @@ class Consults:
             return found
 
         return self._look(look)
+
+    # ---- summing up
+
+    def sum_up(self, now: int) -> bool:
+        """Bring the sums of days nearer to ``now`` (ms); False when they have come up."""
+        today = day_of(now)
+        return self._do(lambda tx: ConsultDays(tx.connection).sum_up(today, _DAYS))
+
+    def begin_again(self) -> None:
+        """Forget all sums of days."""
+        self._do(lambda tx: ConsultDays(tx.connection).begin_again())
 
     # ---- repairing
 

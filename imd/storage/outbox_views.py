@@ -136,18 +136,28 @@ class OutboxViews:
         return len(found)
 
     def totals(self) -> dict[tuple[str, str], int]:
-        """How many pushes by channel and state: those that wait, and those that are dead."""
+        """How many by channel and state: those that wait, and those that are dead.
+
+        An endpoint of webhooks is a channel of its own, ``webhook NAME``.
+        """
         found = self._db.rows("SELECT channel, count(*) FROM outbox GROUP BY channel")
         dead = self._db.rows(
             f"SELECT channel, count(*) FROM pushes WHERE state = '{State.DEAD}' GROUP BY channel"
         )
         totals = {(channel, "pending"): number for channel, number in found}
-        return totals | {(channel, "dead"): number for channel, number in dead}
+        totals |= {(channel, "dead"): number for channel, number in dead}
+        events = "SELECT endpoint, dead, count(*) FROM webhook_outbox GROUP BY endpoint, dead"
+        for endpoint, given_up, number in self._db.rows(events):
+            totals[f"webhook {endpoint}", "dead" if given_up else "pending"] = number
+        return totals
 
     def oldest_due(self) -> int | None:
         """When the row that has been due for longest came due (ms)."""
-        found = self._db.row("SELECT min(due) FROM outbox")
-        return found[0] if found else None
+        found = self._db.rows(
+            "SELECT min(due) FROM outbox"
+            " UNION ALL SELECT min(due) FROM webhook_outbox WHERE dead = 0"
+        )
+        return min((row[0] for row in found if row[0] is not None), default=None)
 
     def purge(self, before: int, stale: int) -> int:
         """Forget what ended before (ms); a bounded number at a time.

@@ -6,7 +6,7 @@ postman. It holds no rule of push.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred
 from imd.actions.ports import Clock
 from imd.domain.events import EventType, HookClaim
 from imd.domain.push import Claim, Device, Facts, Failure, State, Token
-from imd.storage.overdue import note_overdue
+from imd.storage.overdue import count_overdue, note_overdue, waits
 from imd.storage.store import Database
 from imd.storage.transaction import Transaction
+from imd.storage.webhooks import id_in
 
 
 class PostOffice:
@@ -101,9 +102,24 @@ class PostOffice:
         now = self._clock.now()
         return self._write(lambda tx: tx.webhooks.failed(endpoint, claim, due, code, now, patience))
 
-    def note_overdue(self, before: int) -> Deferred[int]:
-        """Events for topics that nobody answered since ``before``."""
-        return self._write(lambda tx: note_overdue(tx, before))
+    def hook_outdated(self, endpoint: str, claim: HookClaim) -> Deferred[bool]:
+        """Whether an event is not true any more, and is dropped: its topic does not wait now."""
+
+        def work(tx: Transaction) -> bool:
+            if claim.type != EventType.TOPIC_OVERDUE or waits(tx.connection, id_in(claim.data)):
+                return False
+            tx.webhooks.dropped(claim)
+            return True
+
+        return self._write(work)
+
+    def note_overdue(self, latest: Mapping[int, int]) -> Deferred[int]:
+        """Events for topics that wait since ``latest`` (ms by session type) or longer."""
+        return self._write(lambda tx: note_overdue(tx, latest))
+
+    def count_overdue(self, latest: Mapping[int, int]) -> Deferred[int]:
+        """How many topics wait since ``latest`` or longer."""
+        return self._read(lambda tx: count_overdue(tx.connection, latest))
 
     def note_presence(self, user_id: str, online: bool) -> Deferred[None]:
         """An event for a user who came or went."""

@@ -9,12 +9,12 @@ which way to go, so that no statistics can talk the planner into reading a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from imd.actions.queries import TopicQuery
 from imd.domain.session_types import SESSION_TYPES
-from imd.domain.topic import STATE_MARKS, ListedTopic
+from imd.domain.topic import LIVE, STATE_MARKS, ListedTopic
 from imd.storage import rows
 from imd.storage.engine import Connection, marks, values
 
@@ -27,7 +27,10 @@ _OF_USER = "IN (SELECT q.session_id FROM participants q WHERE q.participant_id =
 _TALLIES = "SELECT * FROM topic_tallies y WHERE y.session_id = q.session_id"
 _SHOWN = "SELECT t.create_time, t.topic_id AS id FROM participant_topics t"
 _SHOWN_ORDER = "ORDER BY t.create_time DESC, t.topic_id DESC LIMIT %s"
+_WAITING = "SELECT t.create_time, t.topic_id AS id FROM topics_waiting t"
 _LOOK = "SELECT t.create_time, t.id FROM topics t WHERE"
+#: a time that nothing is later than
+_EVER = 2**63 - 1
 _SUMS = ", ".join(f"coalesce(sum(y.{state}), 0)" for state in STATE_MARKS)
 
 
@@ -84,6 +87,8 @@ class TopicLists:
         """Which way finds the ids of a page."""
         if query.session_id is not None:
             return _straight
+        if query.latest is not None and query.user_id is None and query.team_codes is None:
+            return _of_waiting
         if query.user_id is not None and query.team_codes is None and query.only is None:
             if not _narrowed(query):
                 return _of_user
@@ -163,7 +168,21 @@ def _conditions(query: TopicQuery) -> _Where:
     where.equal("t.status", query.status)
     where.equal("t.reply", query.reply)
     _within(where, query)
+    if query.latest is not None:
+        _waiting(where, query.latest)
     return where
+
+
+def _waiting(where: _Where, latest: Mapping[int, int]) -> None:
+    """Waiting for an answer since the time that is given for the session type, or longer."""
+    where.add(f"t.status = {LIVE} AND t.reply = 0")
+    where.among("t.session_type", latest)
+    if latest:
+        bounds = " ".join("WHEN %s THEN %s" for _ in latest)
+        times = [value for item in latest.items() for value in item]
+        # The first bound is for the index, the second for each row.
+        bounded = f"t.create_time <= %s AND t.create_time <= CASE t.session_type {bounds} END"
+        where.add(bounded, max(latest.values()), *times)
 
 
 def _within(where: _Where, query: TopicQuery) -> None:
@@ -201,9 +220,12 @@ def _by_marks_of_user(
     """The same of some types and marks: the newest of each, then the newest of those."""
     kinds = _kinds(query)
     where = _of_participant(query, after)
-    where.add("t.session_type = w.column1 AND t.status = w.column2 AND t.reply = w.column3")
+    where.add(
+        "t.session_type = w.column1 AND t.status = w.column2 AND t.reply = w.column3"
+        " AND t.create_time <= w.column4"
+    )
     sql = (
-        f"SELECT t.id FROM ({values(len(kinds), 3)}) w"
+        f"SELECT t.id FROM ({values(len(kinds), 4)}) w"
         f" CROSS JOIN LATERAL ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t {_ORDER}"
     )
     return sql, [*(mark for kind in kinds for mark in kind), *where.params, limit, limit]
@@ -215,18 +237,35 @@ def _by_each_mark_of_user(
     """As :func:`_by_marks_of_user`, spelt out where a join cannot look at the rows before it."""
     kinds = _kinds(query)
     where = _of_participant(query, after)
-    where.add("t.session_type = %s AND t.status = %s AND t.reply = %s")
+    where.add("t.session_type = %s AND t.status = %s AND t.reply = %s AND t.create_time <= %s")
     one = f"SELECT t.create_time, t.id FROM ({_SHOWN} WHERE {where} {_SHOWN_ORDER}) t"
     sql = f"SELECT t.id FROM ({' UNION ALL '.join([one] * len(kinds))}) t {_ORDER}"
     return sql, [*(value for kind in kinds for value in (*where.params, *kind, limit)), limit]
 
 
-def _kinds(query: TopicQuery) -> list[tuple[int, int, int]]:
-    """Session type, status and reply of what is wanted; there are few, whatever is asked for."""
+def _of_waiting(
+    query: TopicQuery, after: tuple[int, str] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The ids of a page of all overdue topics: each session type's newest, then those of them."""
+    where = _Where()
+    _within(where, query)
+    if after is not None:
+        where.add("(t.create_time, t.topic_id) < (%s, %s)", *after)
+    where.add("t.session_type = %s AND t.create_time <= %s")
+    one = f"SELECT t.create_time, t.id FROM ({_WAITING} WHERE {where} {_SHOWN_ORDER}) t"
+    kinds = [(kind[0], kind[3]) for kind in _kinds(query)]
+    sql = f"SELECT t.id FROM ({' UNION ALL '.join([one] * len(kinds))}) t {_ORDER}"
+    return sql, [*(value for kind in kinds for value in (*where.params, *kind, limit)), limit]
+
+
+def _kinds(query: TopicQuery) -> list[tuple[int, int, int, int]]:
+    """Session type, status, reply and latest creation of what is wanted; there are few."""
     wanted = SESSION_TYPES.keys() if query.types is None else {*query.types} & SESSION_TYPES.keys()
+    latest = dict.fromkeys(wanted, _EVER) if query.latest is None else query.latest
     marks_of = [pair for pair in STATE_MARKS.values() if _wants(query, *pair)]
+    kinds = [(t, *pair, latest[t]) for t in sorted(wanted & latest.keys()) for pair in marks_of]
     # Of no kind there are no topics, but there has to be something to ask for.
-    return [(type_, *pair) for type_ in sorted(wanted) for pair in marks_of] or [(-1, -1, -1)]
+    return kinds or [(-1, -1, -1, -1)]
 
 
 def _of_participant(query: TopicQuery, after: tuple[int, str] | None) -> _Where:
@@ -241,7 +280,7 @@ def _of_participant(query: TopicQuery, after: tuple[int, str] | None) -> _Where:
 
 def _narrowed(query: TopicQuery) -> bool:
     """Whether the query asks for some types or marks only."""
-    return (query.types, query.status, query.reply) != (None, None, None)
+    return (query.types, query.status, query.reply, query.latest) != (None, None, None, None)
 
 
 def _by_session(

@@ -6,6 +6,7 @@ push room asks through the post office, operators through ``imdctl webhook``.
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from imd.domain.events import HookClaim
@@ -18,6 +19,11 @@ _FIRST = (
 )
 #: rows that are forgotten in one transaction
 _FORGET = 5_000
+
+
+def id_in(data: str) -> str:
+    """The id of the object that an event carries."""
+    return str(json.loads(data)["id"])
 
 
 class Endpoint(NamedTuple):
@@ -77,6 +83,13 @@ class Webhooks:
             "UPDATE webhook_endpoints SET failing_since = NULL"
             " WHERE endpoint = %s AND failing_since IS NOT NULL",
             (endpoint,),
+        )
+
+    def dropped(self, claim: HookClaim) -> None:
+        """It tells of what is not true any more."""
+        self._db.run(
+            "DELETE FROM webhook_outbox WHERE position = %s AND claim = %s",
+            (claim.position, claim.name),
         )
 
     def failed(

@@ -140,6 +140,9 @@ class TopicFilter(Request, frozen=True):
 
 
 class ListTopics(TopicFilter, frozen=True):
+    """With ``overdue`` only topics that wait too long, and a service need not name whose."""
+
+    overdue: bool = False
     cursor: Cursor | None = None
     size: Size = DEFAULT_SIZE
 

@@ -101,6 +101,7 @@ TERMS: dict[str, Term] = {
     "start_msg_id": Term("From this message on, inclusive", _MESSAGE_ID),
     "end_msg_id": Term("Up to this message, inclusive", _MESSAGE_ID),
     "order": Term("asc or desc by seq", "desc"),
+    "overdue": Term("Only topics that wait for an answer longer than clock.* allows", False),
     "peek": Term("Leave the marks where they are", False),
     # topics
     "topic_id": Term("The topic: the platform's consult code; 'current', where it ends or is "

@@ -132,6 +132,7 @@ _FIELDS: Final[dict[str, Callable[[Cell, Scene], Fields]]] = {
     "enter_topic": _LOOK,
     "list_topics": _whom,
     "list_topics of session": _session,
+    "list_topics overdue": _with({"overdue": 1}, _whom),
     "list_health_topics": _whom,
     "list_health_topics of session": _session,
     "list_health_team_topics": _with({"team_code": "team"}, _whom),

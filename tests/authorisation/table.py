@@ -102,6 +102,7 @@ REST: Final = {
     "enter_topic":                    _MAKE,
     "list_topics":                    _OWN,
     "list_topics of session":         _SEE,
+    "list_topics overdue":            _OWN,
     "list_health_topics":             _OWN,
     "list_health_topics of session":  _SEE,
     "list_health_team_topics":        _OWN,

@@ -272,7 +272,7 @@ def test_the_platform_is_told_by_webhooks(tmp_path: Path, database_url: str) -> 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Platform)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     hook = {"url": f"http://127.0.0.1:{server.server_port}/x", "secret": _Platform.secret.decode()}
-    settings = {**TRUSTED, "IMD_WEBHOOKS": json.dumps([hook]), "IMD_PUSH_OVERDUE": "0.1"}
+    settings = {**TRUSTED, "IMD_WEBHOOKS": json.dumps([hook]), "IMD_CLOCK_LIMIT": "0.1"}
     try:
         with running(tmp_path / "state", database_url, **settings) as imd:
             asyncio.run(_consult(imd))

@@ -18,6 +18,7 @@ from twisted.web.server import Site
 from imd.domain.ids import UserId
 from imd.domain.participant import Seat
 from imd.domain.push import Outbound, Terms
+from imd.push.breaker import Stage
 from imd.push.http import Answer, HttpPoster, Unreachable
 from imd.push.webhooks import Herald, Hook, name_of, signature
 from imd.storage.post_office import PostOffice
@@ -306,20 +307,109 @@ async def test_who_comes_and_goes_in_one_transaction_is_told_in_order(quick) -> 
     assert quick.endpoint.types == ["participant.removed", "participant.added"]
 
 
-@pytest_twisted.ensureDeferred
-async def test_an_unanswered_topic_is_overdue_once(platform) -> None:
-    ground = platform.ground
-    await ground.session("s1", "P1:patient", "D1:doctor")
-    await ground.topic("t1", "s1", "P1")
+async def overdue(platform: Platform) -> int:
+    """Notes what waits for an hour; how many that are."""
+    number: int = await platform.office.note_overdue({1: platform.clock.time - HOUR})
+    return number
+
+
+async def waiting_topic(platform: Platform, session: str = "s1", topic: str = "t1") -> None:
+    await platform.ground.session(session, "P1:patient", "D1:doctor")
+    await platform.ground.topic(topic, session, "P1")
     await platform.round(10)
     platform.endpoint.got.clear()
-    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unanswered_topic_is_overdue_once(platform) -> None:
+    await waiting_topic(platform)
+    assert await overdue(platform) == 0
     platform.clock.time += 2 * HOUR
-    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 1
-    assert await platform.office.note_overdue(platform.clock.time - HOUR) == 0
+    assert await platform.office.count_overdue({1: platform.clock.time - HOUR}) == 1
+    assert await platform.office.note_overdue({2: platform.clock.time}) == 0
+    assert await overdue(platform) == 1
+    assert await overdue(platform) == 0
+    assert await platform.office.count_overdue({1: platform.clock.time - HOUR}) == 1
     await platform.round(3)
     (event,) = platform.endpoint.got
     assert (event["type"], event["data"]["id"]) == ("topic.overdue", "t1")
+
+
+@pytest.mark.parametrize("meanwhile", ["answered", "ended"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_not_true_any_more_when_it_is_sent_is_dropped(platform, meanwhile) -> None:
+    await waiting_topic(platform)
+    platform.clock.time += 2 * HOUR
+    assert await overdue(platform) == 1
+    if meanwhile == "answered":
+        await platform.ground.send("s1", "D1")
+    else:
+        await platform.ground.end_topic("t1", "s1")
+    await platform.round(6)
+    assert "topic.overdue" not in platform.endpoint.types
+    assert ("message.created" in platform.endpoint.types) == (meanwhile == "answered")
+    assert await platform.waiting() == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_topic_that_is_answered_between_two_attempts_is_not_told_of(platform) -> None:
+    await waiting_topic(platform)
+    platform.clock.time += 2 * HOUR
+    assert await overdue(platform) == 1
+    platform.endpoint.answers.append(500)
+    await platform.round()
+    assert [event["type"] for event, *_ in platform.endpoint.asked][-1] == "topic.overdue"
+    await platform.ground.send("s1", "D1")
+    asked = len(platform.endpoint.asked)
+    for _ in range(4):
+        platform.clock.time += HOUR // 60
+        await platform.round()
+    told = [event["type"] for event, *_ in platform.endpoint.asked[asked:]]
+    assert told and "topic.overdue" not in told
+    assert await platform.waiting() == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_probe_that_has_nothing_true_to_tell_lets_the_next_one_go(platform) -> None:
+    await waiting_topic(platform)
+    platform.clock.time += 2 * HOUR
+    assert await overdue(platform) == 1
+    await platform.ground.end_topic("t1", "s1")
+    breaker = platform.herald.breaker
+    for _ in range(5):
+        breaker.failed(-100.0)
+    assert breaker.stage is Stage.DOWN
+    await platform.round()
+    assert breaker.stage is Stage.DOWN, "still probing, for ever"
+    left = await platform.ground.rows("SELECT type FROM webhook_outbox")
+    assert left == [("session.updated",)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_processes_that_look_at_once_tell_once(platform) -> None:
+    for n in range(30):
+        await platform.ground.session(f"s{n}", "P1:patient", "D1:doctor")
+        await platform.ground.topic(f"t{n}", f"s{n}", "P1")
+    platform.clock.time += 2 * HOUR
+    told = await together([overdue(platform) for _ in range(4)])
+    assert sum(told) + await overdue(platform) == 30
+    rows = await platform.ground.rows(
+        "SELECT data FROM webhook_outbox WHERE type = 'topic.overdue'"
+    )
+    assert len({json.loads(data)["id"] for (data,) in rows}) == len(rows) == 30
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_topic_that_waits_again_is_told_of_again(platform) -> None:
+    await waiting_topic(platform)
+    platform.clock.time += 2 * HOUR
+    assert await overdue(platform) == 1
+    await platform.ground.send("s1", "D1")
+    assert await overdue(platform) == 0
+    await platform.write(
+        lambda tx: tx.connection.run("UPDATE topics SET reply = 0 WHERE id = 't1'")
+    )
+    assert await overdue(platform) == 1
 
 
 @pytest_twisted.ensureDeferred

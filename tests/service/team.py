@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -76,6 +77,14 @@ class Team(Running):
     def whole(self) -> bool:
         """Whether all workers serve."""
         return sum(map(is_alive, self.pids.values())) == self.count
+
+    def metrics(self) -> str:
+        """What all workers tell Prometheus."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        link.request("GET", "/metrics")
+        text = link.getresponse().read().decode()
+        link.close()
+        return text
 
     def asked(self, number: int) -> str:
         """All lines of the log that name this worker."""

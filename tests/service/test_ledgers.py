@@ -63,6 +63,31 @@ async def test_statistics_and_the_comparison(sqlite_copy, tmp_path):
 
 
 @pytest_twisted.ensureDeferred
+async def test_days_are_summed_up_without_the_platform(sqlite_copy, tmp_path):
+    with sync_transaction(sqlite_copy) as tx:
+        for n in range(40):
+            time = SystemClock().now() - n * 86_400_000
+            tx.connection.run(
+                "INSERT INTO sessions (id, type, business_type, create_time) VALUES (%s, 1, 2, 1)",
+                (f"s{n}",),
+            )
+            tx.connection.run(
+                "INSERT INTO topics (id, session_id, session_type, status, create_time, start_by)"
+                " VALUES (%s, %s, 1, 0, %s, 'p')",
+                (f"t{n}", f"s{n}", time),
+            )
+    ledgers = ledgers_on(sqlite_copy, f"sqlite:///{tmp_path}/none.db", tmp_path)
+    try:
+        await ledgers.sum_up()
+    finally:
+        ledgers.stop()
+    with sync_transaction(sqlite_copy) as tx:
+        rows = tx.connection.rows("SELECT sum(unreplied) FROM consult_days")
+        assert rows == [(39,)], "today is not over"
+        assert tx.connection.rows("SELECT count(*) FROM consult_changes") == [(0,)]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_platform_that_is_away_is_unavailable(sqlite_copy, tmp_path):
     ledgers = ledgers_on(sqlite_copy, f"sqlite:///{tmp_path}/none.db", tmp_path)
     try:

@@ -156,11 +156,9 @@ def test_metrics_are_of_all_workers(team):
 
 
 def metrics(team: Team) -> dict[str, float]:
-    link = http.client.HTTPConnection("127.0.0.1", team.port, timeout=20)
-    link.request("GET", "/metrics")
-    text = link.getresponse().read().decode()
-    link.close()
-    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    lines = [
+        line.rpartition(" ") for line in team.metrics().splitlines() if not line.startswith("#")
+    ]
     return {name: float(value) for name, _, value in lines}
 
 

@@ -115,8 +115,13 @@ _HOW: dict[str, dict[str, Any]] = {
     "expired of types": {"status": 10, "reply": 0, "types": [9, 13]},
     "window": WINDOW,
     "no such type": {"types": [12]},
-}
+    "overdue": {"status": 0, "reply": 0, "latest": {1: BEGIN + 2_000_000, 9: BEGIN + 3_000_000}},
+    "overdue of a type": {
+        "status": 0, "reply": 0, "types": [13], "latest": {9: BEGIN, 13: BEGIN + 9_000_000},
+    },
+}  # fmt: skip
 PAGES = {f"{who}, {how}": {**w, **h} for who, w in _WHOSE.items() for how, h in _HOW.items()}
+PAGES |= {f"all, {how}": _HOW[how] for how in _HOW if "overdue" in how}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,1 @@
+Reply clock: `clock.*` says when work is done (hours, holidays, make-up days) and how long a topic may wait, by session type; `GET /sessions/topics?overdue=1` lists what waits too long, `topic.overdue` tells webhooks once and is looked at again when it is sent, `imd_topics_overdue` counts, `imdctl clock` tries a calendar. `clock.limit` takes the place of `push.overdue`.

@@ -1,0 +1,1 @@
+Statistics of consults come from sums of days that are over wherever imd alone tells the groups; `imdctl stats check` proves them equal to a recount, `imdctl stats sum-up` makes them, `--recount` goes without.

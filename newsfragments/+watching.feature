@@ -1,0 +1,1 @@
+A Grafana dashboard and Prometheus alert rules (`etc/grafana/imd.json`, `etc/prometheus/imd.rules.yml`) with a runbook in the manual; new figures `imd_ready`, `imd_state_free_bytes` and `imd_topics_overdue`; the outbox's figures have webhooks too, and differences of the ledgers no longer add up over workers.
