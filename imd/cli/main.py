@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("imd.cli.tokens", "token"),
     "key": ("imd.cli.keys", "key"),
     "audit": ("imd.cli.audit", "audit"),
+    "backup": ("imd.cli.backup", "backup"),
+    "restore": ("imd.cli.restore", "restore"),
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "reconcile": ("imd.cli.reconcile", "reconcile"),
     "stats": ("imd.cli.stats", "stats"),
