@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("imd.cli.migrate", "migrate"),
     "token": ("imd.cli.tokens", "token"),
     "key": ("imd.cli.keys", "key"),
+    "user": ("imd.cli.user", "user"),
     "audit": ("imd.cli.audit", "audit"),
     "backup": ("imd.cli.backup", "backup"),
     "restore": ("imd.cli.restore", "restore"),

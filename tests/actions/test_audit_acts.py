@@ -71,7 +71,9 @@ async def test_each_act_leaves_one_note(town: Town) -> None:
     assert read == {"user_id": None, "first_seq": 1, "last_seq": 3, "count": 3}
     await town.start("s", "t")
     assert await act(town.update("t", name="new")) == {"topic_id": "t", "fields": ["name"]}
-    by_command = {Act.KEY_ADDED, Act.KEY_REVOKED}  # tests/cli/test_audit.py
+    # tests/cli/test_audit.py, tests/cli/test_backup.py
+    by_command = {Act.KEY_ADDED, Act.KEY_REVOKED, Act.BACKUP_MADE, Act.RESTORED}
+    by_command |= {act for act in Act if act.startswith("reconcile.")}  # tests/ledger
     assert {action for action, _, _ in seen} == {str(a) for a in set(Act) - by_command}
     assert {target for _, target, _ in seen} == {"D", "s"}
     actors = await town.ground.rows("SELECT DISTINCT actor FROM audit ORDER BY 1")

@@ -79,7 +79,7 @@ def test_a_backup_says_what_it_is(capsys, url, file):
         "time": made["time"],
     }
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert os.listdir(file.parent) == [file.name]
+    assert list(file.parent.iterdir()) == [file]
     assert int(value_of(url, "backup_done")) >= made["time"]
     checked = answer(capsys, "restore", "--check", str(file))
     assert checked == {name: made[name] for name in made if name != "bytes"}
@@ -101,7 +101,7 @@ def test_a_failed_backup_leaves_nothing(capsys, url, file, monkeypatch):
 
     monkeypatch.setattr(backups, "sync", full)
     assert "No space" in refusal(capsys, "backup", str(file))
-    assert os.listdir(file.parent) == []
+    assert not list(file.parent.iterdir())
 
 
 def test_a_restore_gives_back_what_was_there_under_a_new_epoch(capsys, url, file):
@@ -222,7 +222,7 @@ def test_sqlite_a_broken_database_can_be_replaced(capsys, sqlite, file):
     assert "damaged" in refusal(capsys, "restore", str(file))
     answer(capsys, "restore", str(file), "--force")
     assert [item["name"] for item in answer(capsys, "key", "list")["items"]] == ["his"]
-    assert sorted(os.listdir(path.parent)) == ["copy", "imd.db"]
+    assert sorted(child.name for child in path.parent.iterdir()) == ["copy", "imd.db"]
 
 
 def test_sqlite_owner_and_mode_stay(capsys, sqlite, file):
@@ -251,7 +251,7 @@ def test_sqlite_who_opens_it_while_it_is_replaced_does_not_write_into_the_void(s
         opened = real(*words, **more)
         opened.execute("SELECT count(*) FROM sqlite_master").fetchone()
         shutil.copy(path, path + ".new")
-        os.replace(path + ".new", path)
+        Path(path + ".new").replace(path)
         return opened
 
     with pytest.MonkeyPatch.context() as patch:
@@ -328,7 +328,7 @@ def test_postgres_a_restore_that_fails_late_changes_nothing(capsys, postgres, fi
         f' *) exec {real}/pg_restore "$@";; esac'
     )
     _stand_in(tmp_path, "pg_restore", broken)
-    os.symlink(real / "psql", tmp_path / "psql")
+    (tmp_path / "psql").symlink_to(real / "psql")
     said = refusal(capsys, "restore", str(file), "--force", "--programs", str(tmp_path))
     assert "nothing was restored" in said
     assert value_of(postgres, "epoch") == before
@@ -336,7 +336,7 @@ def test_postgres_a_restore_that_fails_late_changes_nothing(capsys, postgres, fi
 
 
 def test_postgres_somebody_who_comes_meanwhile_stops_it(capsys, postgres, file, monkeypatch):
-    """A server that starts while the tables are being put back must not go on with the old epoch."""
+    """A server that starts while the tables are put back must not go on with the old epoch."""
     from imd.storage import postgres_backup
 
     answer(capsys, "backup", str(file))
