@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("imd.cli.audit", "audit"),
     "backup": ("imd.cli.backup", "backup"),
     "restore": ("imd.cli.restore", "restore"),
+    "doctor-check": ("imd.cli.doctor_check", "doctor_check"),
     "import-legacy": ("imd.cli.import_legacy", "import_legacy"),
     "reconcile": ("imd.cli.reconcile", "reconcile"),
     "stats": ("imd.cli.stats", "stats"),
