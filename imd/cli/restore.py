@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imd.cli.backup import backup_errors, said, told
+from imd.cli.database import one_line
 from imd.cli.line import CommandFailed, Line
 from imd.config import Settings
 
@@ -86,6 +87,7 @@ def _restore(settings: Settings, file: Path, force: bool, programs: str | None) 
     from imd.service.clock import SystemClock
     from imd.storage.backups import BackupError, kind_of
     from imd.storage.engine import is_sqlite
+    from imd.storage.schema import HEAD
 
     url, epoch, now = settings.database.url, secrets.token_hex(16), SystemClock().now()
     kind = kind_of(file)
@@ -101,11 +103,21 @@ def _restore(settings: Settings, file: Path, force: bool, programs: str | None) 
     restored = postgres_backup.restore(
         url, file, force=force, epoch=epoch, now=now, programs=programs
     )
-    if migrate:
-        from imd.storage.migrate import upgrade
-
-        upgrade(url)
+    if migrate and restored.manifest.schema != HEAD:
+        _migrate(url)
     return restored
+
+
+def _migrate(url: str) -> None:
+    from imd.storage.migrate import upgrade
+
+    try:
+        upgrade(url)
+    except Exception as error:
+        # The migration library's and the drivers' own errors, which have no common root.
+        raise CommandFailed(
+            f"restored, but its schema is not up to date: {one_line(error)}; imdctl migrate"
+        ) from error
 
 
 def _tell(line: Line, restored: Restored) -> None:

@@ -7,6 +7,7 @@ holds, so it cannot be parted from it. Nothing here knows what the messages are.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -175,6 +176,11 @@ def _place(beside: Path, target: Path, force: bool) -> None:
         os.link(beside, target)
     except FileExistsError as error:
         raise BackupError(f"{target} exists already; --force replaces it") from error
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP) or target.exists():
+            raise
+        # A file system without hard links, such as that of a memory stick.
+        beside.rename(target)
 
 
 def sync(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -30,7 +30,7 @@ from imd.storage.backups import (
 )
 from imd.storage.engine import values
 from imd.storage.migrate import SEARCH_PATH
-from imd.storage.postgres_programs import Programs, complaint, connected
+from imd.storage.postgres_programs import Programs, complaint, looking
 from imd.storage.schema import VERSION_TABLE
 
 _DUMP: Final = (
@@ -44,6 +44,11 @@ _PSQL: Final = (
 _OTHERS: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name = 'imd' AND pid <> pg_backend_pid()"
+)
+#: whoever still reads the old tables is waited for, but not for ever
+_BEGIN: Final = (
+    b"BEGIN;\nSET LOCAL lock_timeout = '60s';\n"
+    b"DROP SCHEMA IF EXISTS im CASCADE;\nCREATE SCHEMA im;\n"
 )
 #: bytes that are handed on at a time
 _PIECE: Final = 1 << 20
@@ -115,7 +120,7 @@ def restore(
     tables = _small_tables(tools, file)
     said = _said(tables)
     check_schema(said)
-    with closing(connected(url)) as watch, closing(watch.cursor()) as cursor:
+    with looking(url) as cursor:
         _alone(cursor)
         before = _replaced(cursor, force)
         tail = _tail(tables, said, before, epoch, now)
@@ -129,7 +134,7 @@ def restore(
 
 def check_alone(url: str) -> None:
     """BackupError when imd runs on the database."""
-    with closing(connected(url)) as watch, closing(watch.cursor()) as cursor:
+    with looking(url) as cursor:
         _alone(cursor)
 
 
@@ -246,7 +251,7 @@ def _hand_over(
         assert psql.stdin is not None
         assert psql.stdout is not None
         try:
-            psql.stdin.write(b"BEGIN;\nDROP SCHEMA IF EXISTS im CASCADE;\nCREATE SCHEMA im;\n")
+            psql.stdin.write(_BEGIN)
             _unpack(tools, file, psql.stdin, unpacked)
             psql.stdin.writelines([*last, b"\\echo whole\n"])
             psql.stdin.flush()
@@ -262,6 +267,8 @@ def _hand_over(
             psql.wait(_END)
             raise BackupError(f"nothing was restored: {_words(said) or error}") from error
         finally:
+            with suppress(BrokenPipeError):
+                psql.stdin.close()
             psql.stdout.close()
             if psql.poll() is None:
                 psql.kill()

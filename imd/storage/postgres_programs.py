@@ -11,10 +11,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
@@ -72,8 +72,8 @@ class Programs:
 
     def server_major(self) -> int:
         """The version of the server, such as 17."""
-        with closing(connected(self.url)) as connection:
-            return int(connection.server_version) // 10000
+        with looking(self.url) as cursor:
+            return int(cursor.connection.server_version) // 10000
 
     def run(self, command: Sequence[str], *, want: bool = False) -> str:
         """Run a program to its end; what it said when ``want``. BackupError with its last words."""
@@ -103,14 +103,20 @@ def complaint(stderr: bytes) -> str:
     return (errors or lines or ["it failed without a word"])[0]
 
 
-def connected(url: str) -> psycopg2.extensions.connection:
-    """A plain connection for one who looks at the server; BackupError when there is none."""
+@contextmanager
+def looking(url: str) -> Iterator[Any]:
+    """A cursor for one who looks at the server; BackupError when it cannot."""
     try:
-        opened = psycopg2.connect(
-            url, connect_timeout=CONNECT_SECONDS, application_name="imdctl", options=""
-        )
+        opened = psycopg2.connect(url, connect_timeout=CONNECT_SECONDS, application_name="imdctl")
     except psycopg2.OperationalError as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackupError(f"the database cannot be reached: {said}") from error
-    opened.autocommit = True
-    return opened
+        raise BackupError(f"the database cannot be reached: {_first_line(error)}") from error
+    with closing(opened):
+        opened.autocommit = True
+        try:
+            yield opened.cursor()
+        except psycopg2.Error as error:
+            raise BackupError(f"the database: {_first_line(error)}") from error
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
