@@ -21,7 +21,7 @@ from imd.domain.rates import Rate
 from imd.domain.reply_clock import ReplyClock
 from imd.domain.session import Head, OwnSession, Session
 from imd.domain.topic import ListedTopic, Topic
-from imd.domain.user import ConsultTime, Device, User
+from imd.domain.user import ConsultTime, Device, Result, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,6 +151,9 @@ class UserStore(Protocol):
 
     def put(self, user_id: str, fields: dict[str, Any], now: int) -> bool:
         """Set these columns; True when the entry is new."""
+
+    def put_all(self, entries: Sequence[tuple[str, dict[str, Any]]], now: int) -> list[Result]:
+        """The same for many, in their order; what became of each, in words of page 2.3."""
 
     def patients(self, user_ids: Collection[str]) -> set[str]:
         """Which of these the directory calls patients."""

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from imd.actions.ports import House, Transaction
 from imd.domain.audit import Act, Note
 from imd.domain.caller import ADMIN, Caller
-from imd.domain.errors import Forbidden, ForbiddenUser, InvalidInput, NoDevice, UserNotFound
+from imd.domain.errors import (
+    FieldError,
+    Forbidden,
+    ForbiddenUser,
+    InvalidInput,
+    NoDevice,
+    UserNotFound,
+)
 from imd.domain.ids import UserId
-from imd.domain.user import FOREGROUND, ConsultTime, Device, User
+from imd.domain.user import (
+    CREATED,
+    FOREGROUND,
+    REFUSED,
+    UNCHANGED,
+    UPDATED,
+    ConsultTime,
+    Device,
+    Result,
+    User,
+)
 from imd.wire import answers, users
 
 
@@ -114,6 +133,57 @@ async def put_user(house: House, caller: Caller, request: users.PutUser) -> PutO
         return PutOutcome(user, created)
 
     return await house.db.write(put)
+
+
+def store_entries(
+    transaction: Transaction, entries: Sequence[users.UserEntry], actor: str, now: int
+) -> list[Result]:
+    """Put entries and note each that changed; what became of each.
+
+    The route and ``imdctl user import`` share it.
+    """
+    given = [entry.given(*users.PutUser.ENTRY) for entry in entries]
+    pairs = [(str(entry.user_id), one) for entry, one in zip(entries, given, strict=True)]
+    told = transaction.users.put_all(pairs, now)
+    for (user_id, fields), result in zip(pairs, told, strict=True):
+        if result != UNCHANGED:
+            detail: dict[str, object] = {"created": result == CREATED, "fields": sorted(fields)}
+            transaction.audit.note(Note(now, actor, Act.USER_PUT, user_id, detail))
+    return told
+
+
+async def put_users(house: House, caller: Caller, request: users.PutUsers) -> users.PutResults:
+    """Create or change many directory entries in one transaction (page 2.3).
+
+    With mode ``all`` one refused entry refuses the request: InvalidInput names each.
+    """
+    if not caller.is_service:
+        raise Forbidden("The directory is kept by services.")
+    caller.require(ADMIN)
+    good = [entry for entry in request.users if isinstance(entry, users.UserEntry)]
+    if request.mode == "all" and len(good) < len(request.users):
+        raise InvalidInput(*_problems(request.users))
+    told = iter(
+        await house.db.write(store_entries, good, caller.actor, house.clock.now()) if good else []
+    )
+    items = [
+        users.PutResult(entry.user_id, REFUSED, [users.EntryProblem(*e) for e in entry.errors])
+        if isinstance(entry, users.RefusedEntry)
+        else users.PutResult(str(entry.user_id), next(told))
+        for entry in request.users
+    ]
+    counts = Counter(item.result for item in items)
+    return users.PutResults(
+        items, counts[CREATED], counts[UPDATED], counts[UNCHANGED], counts[REFUSED]
+    )
+
+
+def _problems(entries: Sequence[users.UserEntry | users.RefusedEntry]) -> Iterator[FieldError]:
+    for place, entry in enumerate(entries):
+        if isinstance(entry, users.RefusedEntry):
+            for field, message in entry.errors:
+                where = f"users[{place}]"
+                yield FieldError(f"{where}.{field}" if field else where, message)
 
 
 async def get_user_status(

@@ -7,10 +7,8 @@ writes the rejects and the report; what moves and how, the ledger room knows.
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +17,7 @@ import click
 from imd.cli.database import one_line, prepared
 from imd.cli.ledger import LedgerFailed, ledger_errors
 from imd.cli.line import FAILURE_STATUS, Line
+from imd.cli.progress import bar, watched
 from imd.config import Settings
 
 if TYPE_CHECKING:
@@ -117,8 +116,8 @@ def _move(
         return Reading(foreign, original, zone, after)
 
     with open_arrivals(url) as target, _Rejects(path, dry_run) as rejects:
-        total = _total(reading(None), original) if _watched() else 0
-        with _bar(total) as tick:
+        total = _total(reading(None), original) if watched() else 0
+        with bar(total, "moving", "messages") as tick:
             order = Order(foreign.name, SystemClock().now(), merge, dry_run, tick, rejects.spool)
             report = move(reading, target, order, report)
         if not dry_run:
@@ -161,38 +160,5 @@ class _Rejects:
         self._beside.replace(self._path)
 
 
-def _watched() -> bool:
-    return sys.stderr.isatty()
-
-
 def _total(reading: Reading, original: Original) -> int:
     return sum(reading.count(found.name) for found in original.channels)
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """On a terminal, a bar of messages with their rate and the time left; else nothing."""
-    if not _watched():
-        yield lambda number: None
-        return
-    begun, passed = time.monotonic(), 0
-
-    def rate(_: object) -> str:
-        seconds = max(time.monotonic() - begun, 0.001)
-        return f"{passed / seconds:,.0f} messages/s"
-
-    with click.progressbar(
-        length=total,
-        label="moving",
-        file=sys.stderr,
-        item_show_func=rate,
-        show_pos=True,
-        show_eta=True,
-    ) as bar:
-
-        def tick(number: int) -> None:
-            nonlocal passed
-            passed += number
-            bar.update(number)
-
-        yield tick

@@ -25,6 +25,8 @@ class Act(StrEnum):
     TOKEN_REVOKED = "token.revoked"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    BACKUP_MADE = "backup.made"
+    RESTORED = "database.restored"
     SESSION_CREATED = "session.created"
     SESSION_RENAMED = "session.renamed"
     SESSION_STATUS = "session.status"

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 DOCTOR, PATIENT = "doctor", "patient"
 FOREGROUND, BACKGROUND = "foreground", "background"
+#: what may become of an entry of the directory that is put
+Result = Literal["created", "updated", "unchanged", "refused"]
+CREATED: Final = "created"
+UPDATED: Final = "updated"
+UNCHANGED: Final = "unchanged"
+REFUSED: Final = "refused"
 
 
 @dataclass(frozen=True, slots=True)

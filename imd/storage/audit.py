@@ -33,6 +33,12 @@ def _text(detail: dict[str, object]) -> str:
     return json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def chain_on(seq: int, before: str, note: Note) -> tuple[int, int, str, str, str, str, str]:
+    """The row of a note that follows the entry ``seq`` with the hash ``before``."""
+    row = (note.time, note.actor, str(note.act), note.target, _text(note.detail))
+    return (seq + 1, *row, chained(before, seq + 1, *row))
+
+
 class Flaw(NamedTuple):
     """The first entry that does not fit the chain, and why."""
 
@@ -60,10 +66,9 @@ class Audit:
         seq, before = end or (0, GENESIS)
         params: list[Any] = []
         for note in notes:
-            seq += 1
-            row = (note.time, note.actor, str(note.act), note.target, _text(note.detail))
-            before = chained(before, seq, *row)
-            params += (seq, *row, before)
+            row = chain_on(seq, before, note)
+            seq, before = row[0], row[-1]
+            params += row
         self._db.later(f"INSERT INTO audit ({_COLUMNS}) {values(len(notes), _WIDTH)}", params)
         self._db.later("UPDATE audit_end SET seq = %s, hash = %s", (seq, before))
 

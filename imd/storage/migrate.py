@@ -26,9 +26,12 @@ _PATIENCE = 3600
 #: names the lock among the advisory locks of a PostgreSQL database
 _LOCK = 0x696D64
 #: what :func:`_set_search_path` does, for a database whose name is not known here
-_SEARCH_PATH = """
+SEARCH_PATH = """
 DO $$ BEGIN
-    EXECUTE format('ALTER DATABASE %I SET search_path = im, public', current_database());
+    IF pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'MEMBER')
+    THEN
+        EXECUTE format('ALTER DATABASE %I SET search_path = im, public', current_database());
+    END IF;
 END $$;
 """
 
@@ -95,7 +98,7 @@ def print_sql(url: str, to: str = HEAD) -> str:
         out.write("CREATE SCHEMA IF NOT EXISTS im;\nSET search_path = im, public;\n\n")
     command.upgrade(config, to, sql=True)
     if not is_sqlite(url):
-        out.write(_SEARCH_PATH)
+        out.write(SEARCH_PATH)
     return out.getvalue()
 
 

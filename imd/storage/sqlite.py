@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 from imd.storage.engine import Broken, Bulk, Duplicate, Refused, Row, values
@@ -33,6 +34,13 @@ def _enter_wal(db: sqlite3.Connection) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(_PAUSE)
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=2048)
@@ -64,11 +72,16 @@ class SqliteConnection:
     lateral: ClassVar[bool] = False
 
     def __init__(self, path: str) -> None:
+        before = _inode(path)
         try:
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             _enter_wal(self._db)
+            if before is not None and _inode(path) != before:
+                # A restore put another file in its place while this waited for its lock.
+                self._db.close()
+                raise Broken("the database file was replaced")
             for pragma in ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
                 self._db.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:

@@ -119,7 +119,7 @@ class Store:
 
     def unsafe_settings(self) -> Deferred[list[str]]:
         """Settings of the database under which an acknowledged message could be lost."""
-        return self.database.read(_unsafe)
+        return self.database.read(unsafe)
 
     async def close(self, limit: float) -> None:
         """Finish what waits and runs, at most ``limit`` seconds, and end the threads."""
@@ -197,7 +197,8 @@ def _epoch(transaction: Transaction) -> str:
     return str(found[0])
 
 
-def _unsafe(transaction: Transaction) -> list[str]:
+def unsafe(transaction: Transaction) -> list[str]:
+    """Settings of the database under which an acknowledged message could be lost."""
     connection = transaction.connection
     if connection.row_locks:
         sql = (

@@ -19,6 +19,7 @@ from imd.domain.message import LastMessage, Message
 from imd.wire.fields import IntList, Listed, Place, Request, Seats, UserIds, Words
 from imd.wire.messages import EditMessage, PostMessage
 from imd.wire.topics import CurrentTopicId, FirstMessages
+from imd.wire.users import UserEntries, UserEntry
 from imd.wire.vocabulary import EXAMPLES, TERMS
 
 Json = dict[str, Any]
@@ -64,11 +65,16 @@ def _hook(kind: type) -> Json:
         least = 0 if kind is FirstMessages else 1
         return {
             "type": "array",
-            "items": _ITEMS[kind],
+            "items": _entry() if kind is UserEntries else _ITEMS[kind],
             "minItems": least,
             "maxItems": kind.most,
         }
     raise TypeError(f"no schema for {kind}")
+
+
+def _entry() -> Json:
+    required, properties = properties_of(UserEntry)
+    return {"type": "object", "properties": properties, "required": sorted(required)}
 
 
 def properties_of(model: type[Request]) -> tuple[set[str], dict[str, Json]]:

@@ -139,6 +139,7 @@ class Household:
         "logout": (users.logout, u.Logout),
         "user": (users.get_user, u.GetUser),
         "put_user": (users.put_user, u.PutUser),
+        "put_users": (users.put_users, u.PutUsers),
         "user_status": (users.get_user_status, u.GetUserStatus),
         "set_status": (users.set_user_status, u.SetUserStatus),
         "consult_time": (users.get_consult_time, u.GetConsultTime),

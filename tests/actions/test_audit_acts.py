@@ -71,7 +71,8 @@ async def test_each_act_leaves_one_note(town: Town) -> None:
     assert read == {"user_id": None, "first_seq": 1, "last_seq": 3, "count": 3}
     await town.start("s", "t")
     assert await act(town.update("t", name="new")) == {"topic_id": "t", "fields": ["name"]}
-    commands = ("key.", "reconcile.", "retention.", "transcript.")  # tested where these are
+    # tested where these are
+    commands = ("backup.", "database.", "key.", "reconcile.", "retention.", "transcript.")
     by_command = {act for act in Act if act.startswith(commands)}
     assert {action for action, _, _ in seen} == {str(a) for a in set(Act) - by_command}
     assert {target for _, target, _ in seen} == {"D", "s"}

@@ -100,6 +100,7 @@ _FIELDS: Final[dict[str, Callable[[Cell, Scene], Fields]]] = {
     "login": _whom,
     "logout": _with({"client_id": "other"}, _whom),
     "put_user": _with({"title": "t"}),
+    "put_users": lambda cell, scene: {"users": [{"user_id": scene.user, "title": "t"}]},
     "set_user_status": _with({"app_state": "background"}),
     "open_session": _opening,
     "list_sessions": _whom,

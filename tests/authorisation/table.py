@@ -60,6 +60,7 @@ REST: Final = {
     "logout":                        ("A-----K--", "AXXXXXK--", "AXXXXXK--"),
     "get_user":                       _USER,
     "put_user":                      ("AFFFFFKK.", "AFFFFFKK.", "AFFFFFKK+"),
+    "put_users":                     ("AFFFFFKK.", "AFFFFFKK.", "AFFFFFKK."),
     "get_user_status":                _USER,
     "set_user_status":               ("A.....K..", "AXXXXXK..", "AXXXXXKUU"),
     "get_consult_time":               _USER,

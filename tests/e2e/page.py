@@ -195,6 +195,9 @@ class Page:
         self.logins.append(result)
         if again and not result["recovered"]:
             self.reloads += 1
+            if result["epoch"] != self.logins[-2]["epoch"]:
+                # Another life of the store: its seqs are of other messages (page 3.2).
+                self.shown.clear()
             await self._reload(socket, result)
         else:
             for message in result["messages"]:

@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r"\b127\.0\.0\.1:3000\b")
 #: looked at by test_commands.py
 RUN = {page: {"sh"} for page in TUTORIALS} | {
     "console.md": {"sh"},
-    "guides/backup.md": {"python"},
+    "guides/backup.md": {"sh"},
     "guides/retention.md": {"python"},
     "guides/platform.md": {"python", "js", "java"},
     "guides/webhooks.md": {"python", "js", "java"},
@@ -137,18 +137,14 @@ def test_the_java_of_the_platform_guide(hospital, tmp_path: Path):
     assert (said["seq"], said["content"]) == (1, "明天上午复诊。")
 
 
-def test_the_copy_of_a_running_database(hospital, tmp_path: Path):
+def test_the_backup_guide_works_as_printed(hospital, tmp_path: Path):
     imd, _ = hospital
-    (program,) = blocks("guides/backup.md", "python")
-    copy = tmp_path / "copy.db"
-    run(
-        [sys.executable, "-"],
-        tmp_path,
-        program,
-        IM_DATABASE=str(imd.state / "imd.db"),
-        IM_BACKUP=str(copy),
-    )
-    with sqlite3.connect(copy) as database:
+    variables = {**imd.settings, "IMD_STATE_DIR": str(imd.state)}
+    script = "\n".join(blocks("guides/backup.md", "sh"))
+    script = re.sub(r"\bimdctl\b", f"{BIN}/imdctl", script)
+    said = run(["/bin/sh", "-eu"], tmp_path, script, **variables)
+    assert "is whole" in said and "restored" in said
+    with sqlite3.connect(tmp_path / "trial" / "imd.db") as database:
         assert database.execute("SELECT count(*) FROM service_keys").fetchone() == (1,)
 
 

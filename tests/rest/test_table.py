@@ -18,7 +18,7 @@ ONE = BY_NAME["get_session"]
 
 def test_the_table_is_sound():
     table = Table(ROUTES)
-    assert len({route.name for route in table.routes}) == len(ROUTES) == 53
+    assert len({route.name for route in table.routes}) == len(ROUTES) == 54
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -26,7 +26,7 @@ def test_a_row_follows_the_contract(route):
     """GET needs read, every other verb write, PUT of a user admin (page 2.1)."""
     assert route.path.startswith("/api/v2/")
     expected = READ if route.verbs == ("GET",) else WRITE
-    assert route.scope == (ADMIN if route.name == "put_user" else expected)
+    assert route.scope == (ADMIN if route.name in {"put_user", "put_users"} else expected)
     assert route.action.__name__ in {route.name, "act"}
     assert all(parameters_of(path) == parameters_of(route.path) for path in route.also)
     assert route.summary
@@ -90,7 +90,7 @@ def test_each_row_is_found_by_each_of_its_verbs(route, verb, path):
         "type": 1, "state": "replied", "name": "n", "status": 1, "app_state": "background",
         "session_id": "s", "session_type": 1, "session_name": "n", "participants": ["u"],
         "topic_id": "t", "start_by": "u", "team_code": "T", "content": "c",
-        "old_participant_ids": ["a"], "new_participant_ids": ["b"],
+        "old_participant_ids": ["a"], "new_participant_ids": ["b"], "users": [{"user_id": "u"}],
     }  # fmt: skip
     query = "?type=1&state=replied&session_id=s&team_code=T" if verb == "GET" else ""
     if route.name == "count_consults":
