@@ -15,6 +15,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -125,17 +126,17 @@ async def _all_the_verbs(town: Town, round_: str) -> None:
         assert (await rest.post(SESSION, "您好", name)).must(200, 201)["id"] == card["id"]
         await sender.send("请问", f"{name}-socket")
         await inside.reached(card["seq"] + 1)
-        await outer.until(lambda outer=outer: told(outer, "notice"))
+        await outer.until(partial(told, outer, "notice"))
         path = f"/sessions/{SESSION}/messages/{card['id']}"
         (await rest.ask("DELETE", path)).must(200)
-        await inside.until(lambda page=inside: told(page, "update"), 1.5)
+        await inside.until(partial(told, inside, "update"), 1.5)
         (await rest.ask("PUT", f"/sessions/{SESSION}/name", {"name": name})).must(200)
-        await inside.until(lambda page=inside: told(page, "session"), 1.5)
+        await inside.until(partial(told, inside, "session"), 1.5)
         topic = {"topic_id": name, "start_by": PATIENT, "name": "咳嗽"}
         async with Rest(mine.port, token(PATIENT, "patient")) as patient:
             (await patient.ask("POST", f"/sessions/{SESSION}/topics", topic)).must(200, 201)
         (await rest.post(SESSION, "多喝水", f"{name}-answer")).must(201)
-        await inside.until(lambda page=inside: answered(page))
+        await inside.until(partial(answered, inside))
         ended = {"end_by": DOCTOR}
         (await rest.ask("PUT", f"/sessions/{SESSION}/topics/current/ended", ended)).must(200)
         async with asyncio.timeout(6):
@@ -150,7 +151,7 @@ async def _all_the_verbs(town: Town, round_: str) -> None:
                 assert await patient.unread(SESSION, PATIENT) == 0
         removed = f"/sessions/{SESSION}/participants/{PATIENT}"
         (await rest.ask("DELETE", removed)).must(200)
-        await inside.until(lambda page=inside: page.closes, 1.5)
+        await inside.until(partial(list, inside.closes), 1.5)
         assert inside.closes[0][0] == 4403
         (await rest.ask("PUT", removed, {"role": "patient"})).must(200, 201)
         for page in (inside, outer, sender):
