@@ -56,6 +56,20 @@ def breakable_redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
+def breakable_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the test's own, to stop and to freeze."""
+    server = PostgresServer()
+    if not server.ours:
+        pytest.skip("NOT TESTED: PostgreSQL is not ours to break (IMD_TEST_DATABASE_URL is set)")
+    try:
+        server.start()
+    except NoPostgres as error:
+        pytest.skip(f"POSTGRESQL IS NOT TESTED: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of an SQLite database of the test's own; the file does not exist yet."""
     return f"sqlite:///{tmp_path / 'imd.db'}"

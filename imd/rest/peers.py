@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from twisted.web.server import Request
 
@@ -23,7 +24,7 @@ class Peers:
     def client(self, request: Request) -> str:
         """The rightmost address that is not a trusted proxy's; "" for a peer without one."""
         host = getattr(request.getClientAddress(), "host", "") or ""
-        if not self._is_trusted(_parsed(host)):
+        if not self._is_trusted(_parsed_peer(host)):
             return host
         for word in reversed(_list(request, b"X-Forwarded-For")):
             address = _parsed(word)
@@ -39,7 +40,7 @@ class Peers:
         if request.isSecure():
             return True
         host = getattr(request.getClientAddress(), "host", "") or ""
-        if not self._is_trusted(_parsed(host)):
+        if not self._is_trusted(_parsed_peer(host)):
             return False
         said = _list(request, b"X-Forwarded-Proto")
         return bool(said) and said[-1].lower() == "https"
@@ -65,3 +66,7 @@ def _parsed(text: str) -> _Address | None:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped if mapped is not None else address
+
+
+#: of peers, which come again and ask twice; not of what a header says
+_parsed_peer = lru_cache(1024)(_parsed)

@@ -14,7 +14,8 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from enum import Enum
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
@@ -26,9 +27,19 @@ from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 from imd.service.launching import Launch
 from imd.service.lines import PORT_DESCRIPTOR, REPORT_DESCRIPTOR
 from imd.service.link import Link, Stage, Told
+from imd.service.standing import Cause
 
 #: seconds that a worker has from its start until it serves
 START_LIMIT: Final = 60.0
+
+
+class Effort(Enum):
+    """How hard it is tried to have a worker that serves."""
+
+    ONCE = "one start, in the usual time"
+    #: it may migrate the database
+    UNHURRIED = "one start, however long it takes"
+    LASTING = "as many starts as it takes"
 
 
 class NotServing(Exception):
@@ -37,6 +48,11 @@ class NotServing(Exception):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+class _Expected(NamedTuple):
+    serving: Deferred[None]
+    effort: Effort
 
 
 class Spawner:
@@ -92,7 +108,7 @@ class Crew(ProcessMonitor):
         self.restarts = 0
         self._generation = 0
         self._falls: Counter[str] = Counter()
-        self._expected: dict[str, Deferred[None]] = {}
+        self._expected: dict[str, _Expected] = {}
         self._leaving: dict[str, list[Deferred[None]]] = {}
         #: told what a worker says that is not the crew's own business, and each that has ended
         self.heard: Told = lambda link, said: None
@@ -100,21 +116,21 @@ class Crew(ProcessMonitor):
 
     # ---- verbs
 
-    async def enlist(self, number: int, *, patient: bool = False) -> None:
+    async def enlist(self, number: int, effort: Effort = Effort.ONCE) -> None:
         """Start a process of worker ``number`` and wait until it serves, beside the present one.
 
-        NotServing when it does not; then it is gone, and the present one stays. ``patient`` sets
-        no limit, for a first start may migrate the database.
+        NotServing when it does not; then it is gone, and the present one stays. With a LASTING
+        effort only settings that cannot be used are NotServing: what else fails is tried again.
         """
         self._generation += 1
         name = f"{number}.{self._generation}"
         serving: Deferred[None] = Deferred()
-        self._expected[name] = serving
+        self._expected[name] = _Expected(serving, effort)
         self.addProcess(
             name, self._launch.command(number), env=dict(self._launch.environ),
             cwd=self._launch.folder,
         )  # fmt: skip
-        if patient and name in self.links:
+        if effort is Effort.UNHURRIED and name in self.links:
             self.links[name].wait_no_longer()
         try:
             await serving
@@ -189,9 +205,10 @@ class Crew(ProcessMonitor):
             self.log.info("worker {number} serves, pid {pid}", number=link.number, pid=link.pid)
             expected = self._expected.pop(link.name, None)
             if expected is not None:
-                expected.callback(None)
+                expected.serving.callback(None)
         elif said["say"] == "failed":
             link.lines = [str(line) for line in said["lines"]]
+            link.cause = Cause(said["cause"])
         else:
             self.heard(link, said)
 
@@ -202,20 +219,26 @@ class Crew(ProcessMonitor):
         super()._monitoredProcessExited(name, reason)
         self._tell_end(link, reason, lived)
         link.leave()
-        expected = self._expected.pop(name, None)
-        if expected is not None:
+        if self._is_given_up(link):
             how = f"worker {link.number} ended {_how(reason)} before it served; see the log"
-            expected.errback(NotServing(link.lines or [how]))
+            self._expected.pop(name).serving.errback(NotServing(link.lines or [how]))
         for gone in self._leaving.pop(name, []):
             gone.callback(None)
         self.ended(link)
+
+    def _is_given_up(self, link: Link) -> bool:
+        """Whether somebody waits for this process, which has ended, and for no other after it."""
+        expected = self._expected.get(link.name)
+        if expected is None:
+            return False
+        return expected.effort is not Effort.LASTING or link.cause is Cause.SETTINGS
 
     def _tell_end(self, link: Link, reason: Failure | None, lived: float) -> None:
         name, restart = link.name, self.restart.get(link.name)
         if link.stage is Stage.LEAVING or restart is None:
             self.log.info("worker {number} has left, pid {pid}", number=link.number, pid=link.pid)
             return
-        if name in self._expected:
+        if self._is_given_up(link):
             return  # who waits for it says so
         self.restarts += 1
         self._falls[name] = self._falls[name] + 1 if lived < self.threshold else 1

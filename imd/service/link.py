@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol
 
 from imd.service.lines import REPORT_DESCRIPTOR, Lines, Said, line_of
+from imd.service.standing import Cause
 
 #: what a worker says that is not its supervisor's own business
 Told = Callable[["Link", Said], None]
@@ -48,6 +49,8 @@ class Link(ProcessProtocol):
         self.pid: int | None = None
         #: why it did not start, as it says itself
         self.lines: list[str] = []
+        #: what it failed on, unless it says otherwise
+        self.cause = Cause.WORLD
         #: takes whole lines of its stdout; None when it shares ours
         self.output = output
         #: how many questions in a row it has not answered

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -25,6 +26,13 @@ from imd.service.ordered import Steps
 LAST_RESORT = 4.7
 
 
+class Cause(Enum):
+    """What a start failed on: whether another one, with nothing changed, would fail too."""
+
+    SETTINGS = "settings"
+    WORLD = "world"
+
+
 class Standing(Protocol):
     """What the root of the service tree asks of the kind of process that it is."""
 
@@ -34,8 +42,8 @@ class Standing(Protocol):
     def hangup(self) -> None:
         """SIGHUP came."""
 
-    def say(self, line: str) -> None:
-        """Tell the operator, in one line, why the start failed."""
+    def refuse(self, lines: Sequence[str], cause: Cause) -> None:
+        """Tell the operator why the start failed."""
 
     def last_resort(self) -> float:
         """Seconds after which a stop that is still not done is cut off."""
@@ -92,9 +100,10 @@ class Alone:
         """There is nobody to restart one after another (page 4.6)."""
         self.log.info("SIGHUP is ignored: this is one process without workers")
 
-    def say(self, line: str) -> None:
-        """One line on stderr."""
-        leaving.say(f"imd: {line}")
+    def refuse(self, lines: Sequence[str], cause: Cause) -> None:
+        """On stderr; whoever started us decides what follows."""
+        for line in lines:
+            leaving.say(f"imd: {line}")
 
     def last_resort(self) -> float:
         """A little less than page 4.6 allows."""

@@ -8,7 +8,7 @@ nothing itself, and refuses to know database, bus and messages.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TextIO
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -17,14 +17,14 @@ from twisted.logger import Logger
 from imd.config import Settings
 from imd.service import leaving
 from imd.service.announcing import AT_ONCE, announce, repeat, watch
-from imd.service.crew import Crew, NotServing
+from imd.service.crew import Crew, Effort, NotServing
 from imd.service.gathering import LOOK, Gathering
 from imd.service.launching import Launch
 from imd.service.listening import CannotServe, open_shared
 from imd.service.notify import Systemd
 from imd.service.ordered import Steps
 from imd.service.rolling import Rolling
-from imd.service.standing import LAST_RESORT
+from imd.service.standing import LAST_RESORT, Cause
 
 #: seconds after the drain at which a worker is killed, just before all of us end
 _KILL: Final = 4.5
@@ -58,7 +58,8 @@ class Supervisor:
         """Open the port and start the workers; returns when all serve.
 
         The first is alone until it serves, so that one migrates the database, and one says what is
-        wrong: CannotServe with its words. A stop meanwhile is a stop like any other.
+        wrong: CannotServe with its words. What fails after that passes, and is waited for, unless
+        it is the settings that are wrong. A stop meanwhile is a stop like any other.
         """
         trusted = settings.auth.mode == "trusted"
         port = open_shared(settings.http, loopback_only=trusted)
@@ -87,9 +88,10 @@ class Supervisor:
         else:
             self._rolling.begin()
 
-    def say(self, line: str) -> None:
-        """One line on stderr."""
-        leaving.say(f"imd: {line}")
+    def refuse(self, lines: Sequence[str], cause: Cause) -> None:
+        """On stderr; whoever started us decides what follows."""
+        for line in lines:
+            leaving.say(f"imd: {line}")
 
     def last_resort(self) -> float:
         """A little less than page 4.6 allows."""
@@ -97,10 +99,10 @@ class Supervisor:
 
     async def _muster(self, crew: Crew) -> None:
         try:
-            await crew.enlist(1, patient=True)
+            await crew.enlist(1, Effort.UNHURRIED)
             others = range(2, self._count + 1)
             await gatherResults(
-                [Deferred.fromCoroutine(crew.enlist(number)) for number in others],
+                [Deferred.fromCoroutine(crew.enlist(number, Effort.LASTING)) for number in others],
                 consumeErrors=True,
             )
         except NotServing as error:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, TextIO
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn, TextIO, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
@@ -26,7 +26,7 @@ from imd.service.listening import CannotServe
 from imd.service.logs import log_observer
 from imd.service.options import Options
 from imd.service.ordered import OrderedService, Steps
-from imd.service.standing import Alone, Standing
+from imd.service.standing import Alone, Cause, Standing
 from imd.storage.engine import StorageError
 from imd.storage.schema import SchemaError
 
@@ -79,7 +79,8 @@ class ImdService(OrderedService):
             lines = [f"the start failed: {type(error).__name__} (see the log)"]
         for line in lines:
             self.log.error("cannot start: {reason}", reason=line)
-            self._standing.say(line)
+        cause = Cause.SETTINGS if isinstance(error, CannotServe) else Cause.WORLD
+        self._standing.refuse(lines, cause)
         leaving.fail(self._reactor)
 
 
@@ -97,8 +98,7 @@ def make_service(options: Options, reactor: Any, serve: Serve | None = None) -> 
         file = _log_file(options)
         standing = standing_of(options, settings, reactor, file)
     except SettingsError as error:
-        # sys.exit prints it on stderr; the status is 1.
-        raise SystemExit("\n".join(f"imd: {line}" for line in error.problems)) from None
+        _end(options, error.problems)
     observer = None if file is None else _observer(file, options, settings)
     return ImdService(settings, reactor, serve or standing.serve, standing, observer)
 
@@ -112,6 +112,17 @@ def read_settings(options: Options) -> Settings:
     if (values["workers"] or values["worker"]) and not settings.bus.url:
         raise SettingsError(["workers need Redis: set bus.url"])
     return settings
+
+
+def _end(options: Options, problems: Sequence[str]) -> NoReturn:
+    """End with status 1; a line for each problem, said by the supervisor where there is one."""
+    if cast(dict[str, Any], options)["worker"] is not None:
+        from imd.service.worker import refuse_settings
+
+        if refuse_settings(problems):
+            raise SystemExit(1)
+    # sys.exit prints it on stderr; the status is 1.
+    raise SystemExit("\n".join(f"imd: {line}" for line in problems))
 
 
 def standing_of(

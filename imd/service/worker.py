@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -29,7 +29,7 @@ from imd.service.announcing import AT_ONCE
 from imd.service.lines import PORT_DESCRIPTOR, REPORT_DESCRIPTOR, Lines, Said, line_of
 from imd.service.listening import CannotServe, adopt_port, is_listening
 from imd.service.ordered import Steps
-from imd.service.standing import Gathered
+from imd.service.standing import Cause, Gathered
 
 #: seconds after the drain at which a worker ends in any case: before its supervisor kills it
 LAST_RESORT: Final = 4.3
@@ -77,7 +77,6 @@ class Worker:
         self.number, self._drain, self._reactor = number, settings.http.drain, reactor
         self._orphaned = False
         self._line = Line(self._heard, self._cut_off)
-        self._failed: list[str] = []
         self._figures: Mapping[str, Callable[[], Any]] = {}
         self._wanted: dict[int, Deferred[Said]] = {}
         self._asked = 0
@@ -97,15 +96,13 @@ class Worker:
     def hangup(self) -> None:
         """A terminal that hangs up tells everybody; what follows is the supervisor's to say."""
 
-    def say(self, line: str) -> None:
+    def refuse(self, lines: Sequence[str], cause: Cause) -> None:
         """Let the supervisor say it, which knows whether it was said before."""
-        self._failed.append(line)
         if self._line.transport is None:
-            leaving.say(f"imd: {line}")
+            for line in lines:
+                leaving.say(f"imd: {line}")
         else:
-            # At once: the reactor, which writes later, is about to stop.
-            with suppress(OSError):
-                os.write(REPORT_DESCRIPTOR, line_of("failed", lines=self._failed))
+            _report(lines, cause)
 
     def last_resort(self) -> float:
         """Less when nobody is there any more to kill us."""
@@ -167,3 +164,17 @@ class Worker:
         self.log.warn("the supervisor is gone: this worker ends")
         leaving.leave_within(ORPHAN_LAST_RESORT)
         leaving.stop(self._reactor)
+
+
+def refuse_settings(problems: Sequence[str]) -> bool:
+    """Say to the supervisor that there can be no worker with these settings; False without one."""
+    if not is_listening(PORT_DESCRIPTOR):
+        return False
+    _report(problems, Cause.SETTINGS)
+    return True
+
+
+def _report(lines: Sequence[str], cause: Cause) -> None:
+    # At once: the reactor, which writes later, is about to stop or never ran.
+    with suppress(OSError):
+        os.write(REPORT_DESCRIPTOR, line_of("failed", lines=list(lines), cause=cause.value))

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from imd.actions import live
 from imd.actions.ports import House
-from imd.domain.errors import ImError
+from imd.domain.errors import ImError, Unavailable
 
 #: who shares a look, and looks under way at once
 MOST: Final = 16
@@ -47,7 +47,8 @@ class Arrivals:
         try:
             outcomes = [*await live.join(self._house, [entry for entry, _ in some])]
         except CancelledError:
-            raise
+            # The look was, not those who wait for it: they are told, and may come again.
+            outcomes = [Unavailable()] * len(some)
         except Exception:
             outcomes = [Failure()] * len(some)
         finally:

@@ -21,10 +21,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.server import NOT_DONE_YET
 
 from imd.actions.ports import House
 from imd.domain.errors import Forbidden, Unavailable
+from imd.websocket.handshake import Offer, offer_of
 from imd.websocket.link import Link
 from imd.websocket.methods import METHODS
 from imd.websocket.origins import origin_allowed
@@ -242,12 +244,26 @@ class SocketResource(WebSocketResource):
             return
         channel, transport = request.channel, request.channel.transport
         self._factory.arriving = self._client_address(request)
-        said = super().render(request)
+        offer = offer_of(request)
+        said = super().render(request) if offer is None else self._accept(request, offer)
         if said is not NOT_DONE_YET:
             request.write(said)
             request.finish()
         elif (taken_over := getattr(channel, "taken_over", None)) is not None:
             taken_over(transport)
+
+    def _accept(self, request: Any, offer: Offer) -> Any:
+        """Take the transport over as Autobahn's resource does, with a handshake that is read."""
+        made = self._factory.buildProtocol(request.transport.getPeer())
+        transport, request.channel.transport = request.channel.transport, None
+        if isinstance(transport, ProtocolWrapper):  # TLS
+            transport.wrappedProtocol = made
+        else:
+            transport.protocol = made
+        made.makeConnection(transport)
+        transport.resumeProducing()
+        made.welcome(offer)
+        return NOT_DONE_YET
 
 
 #: headers that Autobahn would see joined by commas

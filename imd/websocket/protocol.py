@@ -15,14 +15,17 @@ read; options and the handshake's texts are copied into each connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from txaio.tx import make_logger
 
+from imd.websocket.handshake import Offer
 from imd.websocket.link import Link
 from imd.websocket.room import Room
 from imd.websocket.states import Event
@@ -35,6 +38,10 @@ _SPENT = (
     "http_request_path", "http_request_uri", "http_response_data", "http_status_line",
     "websocket_extensions", "websocket_origin", "websocket_protocols", "_wskey",
 )  # fmt: skip
+
+
+def _subprotocol(offered: Collection[str]) -> str | None:
+    return "imd.v2" if "imd.v2" in offered else None
 
 
 class SocketProtocol(WebSocketServerProtocol):
@@ -59,7 +66,7 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def onConnect(self, request: Any) -> str | None:
         """The subprotocol, when it was offered (page 3)."""
-        return "imd.v2" if "imd.v2" in request.protocols else None
+        return _subprotocol(request.protocols)
 
     def onOpen(self) -> None:
         try:
@@ -75,6 +82,25 @@ class SocketProtocol(WebSocketServerProtocol):
             self._opened(self.link)
         except Exception:
             self._fail()
+
+    def connectionMade(self) -> None:
+        """As Autobahn's own, without details of the transport that nobody asks for."""
+        self.peer = self.link.address
+        with suppress(AttributeError, OSError):  # a Unix socket has no such option
+            self.transport.setTcpNoDelay(True)
+        WebSocketProtocol._connectionMade(self)
+        self.factory.countConnections += 1
+
+    def welcome(self, offer: Offer) -> None:
+        """Finish a handshake that was found in order; see :mod:`imd.websocket.handshake`."""
+        self.websocket_version, self._wskey = 13, offer.key
+        self.websocket_protocols = offer.protocols
+        self.websocket_extensions = self._parseExtensionsHeader(offer.extensions)
+        self.succeedHandshake(_subprotocol(offer.protocols))
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """As Autobahn's own, without the chopping of its test suite and without a word about it."""
+        self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         """As Autobahn's own, without describing each piece to a log that is closed."""

@@ -1,12 +1,14 @@
 """What processes tell each other over the bus: that something happened, and to which ids (4.3).
 
 :mod:`imd.delivery` sends and reads it. A hint holds kinds, ids and seqs, no text and no name, and
-whoever gets one reads the database; so a lost, late, repeated or forged one does no harm. Anything
-that is not exactly of this form is refused as a whole.
+whoever gets one reads the database; so a lost, late, repeated or forged one does no harm. A
+newer process beside this one may say more than is known here: fields and hints that are not known
+are passed over, and the others count. What is no bundle is refused.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -22,7 +24,7 @@ _Seq = Annotated[int, Meta(ge=1, le=2**53)]
 _Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]*\Z")]
 
 
-class Hint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+class Hint(msgspec.Struct, frozen=True, tag_field="kind"):
     """Something was committed."""
 
 
@@ -88,7 +90,7 @@ AnyHint = (
 )
 
 
-class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Bundle(msgspec.Struct, frozen=True):
     """The hints of one process in one moment.
 
     ``epoch`` names the life of the store that they are about, ``origin`` the process, ``time`` is
@@ -101,6 +103,15 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hints: Annotated[list[AnyHint], Meta(max_length=MOST_HINTS)]
 
 
+class _Unread(msgspec.Struct, frozen=True):
+    """A bundle whose hints are not looked at yet."""
+
+    epoch: _Token
+    origin: _Token
+    time: Annotated[int, Meta(ge=0, le=2**53)]
+    hints: Annotated[list[msgspec.Raw], Meta(max_length=MOST_HINTS)]
+
+
 def _plain(value: object) -> str:
     if isinstance(value, str):  # an Id: msgspec writes no subclass of str by itself
         return str(value)
@@ -109,6 +120,8 @@ def _plain(value: object) -> str:
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Bundle)
+_unread_decoder = msgspec.json.Decoder(_Unread)
+_hint_decoder = msgspec.json.Decoder(AnyHint)
 
 
 def encode_bundle(bundle: Bundle) -> bytes:
@@ -117,10 +130,25 @@ def encode_bundle(bundle: Bundle) -> bytes:
 
 
 def parse_bundle(payload: bytes) -> Bundle | None:
-    """The bundle in ``payload``, or None for what is none."""
+    """The bundle in ``payload`` with the hints that are known here, or None for what is none."""
     if len(payload) > MOST_BYTES:
         return None
     try:
         return _decoder.decode(payload)
+    except msgspec.ValidationError:
+        return _known_of(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _known_of(payload: bytes) -> Bundle | None:
+    try:
+        unread = _unread_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    known = []
+    for raw in unread.hints:
+        # Each by itself, since one that is not known must not cost the others.
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            known.append(_hint_decoder.decode(raw))
+    return Bundle(unread.epoch, unread.origin, unread.time, known)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.page import Page
 from tests.e2e.server import NO_LIMITS, running
-from tests.e2e.test_several import DOCTOR, PATIENT, SESSION, Town, play, told
+from tests.e2e.town import DOCTOR, PATIENT, SESSION, Town, play, told
 from tests.redis_server import RedisServer
 
 ROUNDS = 5

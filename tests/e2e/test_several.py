@@ -5,79 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.page import Page
 from tests.e2e.rest import Rest
-from tests.e2e.server import NO_LIMITS, Imd, running, token
+from tests.e2e.server import NO_LIMITS, running, token
+from tests.e2e.town import DOCTOR, PATIENT, SESSION, Town, answered, play, told
 from tests.redis_server import RedisServer
 from tests.servers import free_port
 
-DOCTOR, PATIENT, SESSION = "D1", "p1", "p1_t1_2"
 SWEEP = 2.0
-Test = Callable[["Town"], Awaitable[None]]
-
-
-class Town:
-    """Two servers, a caller at each, and pages that are closed at the end."""
-
-    def __init__(self, here: Imd, there: Imd, redis: RedisServer) -> None:
-        self.here, self.there, self.redis = here, there, redis
-        self.near, self.far = Rest(here.port, self.doctor()), Rest(there.port, self.doctor())
-        self.pages: list[Page] = []
-
-    @staticmethod
-    def doctor(name: str = DOCTOR) -> str:
-        return token(name, "doctor")
-
-    async def page(self, imd: Imd, user: str, session_id: str | None = SESSION) -> Page:
-        role = "doctor" if user.startswith("D") else "patient"
-        kind = role if session_id is not None else f"{role}_system"
-        page = Page(imd.port, token(user, role), kind, session_id)
-        self.pages.append(page)
-        await page.opened()
-        return page
-
-    async def opened(self) -> None:
-        await self.near.open_session(SESSION, f"{DOCTOR}:doctor", f"{PATIENT}:patient")
-
-    async def close(self) -> None:
-        for page in self.pages:
-            await page.close()
-        self.near.close()
-        self.far.close()
-
-    async def ready(self, rest: Rest, degraded: bool, seconds: float = 15.0) -> None:
-        expected = ["bus"] if degraded else None
-        async with asyncio.timeout(seconds):
-            while (await rest.ask("GET", "/readyz")).must(200).get("degraded") != expected:
-                await asyncio.sleep(0.02)
-
-
-def told(page: Page, method: str) -> list[dict[str, Any]]:
-    return [params for name, params in page.notices if name == method]
-
-
-def _answered(page: Page) -> bool:
-    return any(topic["reply"] == 1 for topic in told(page, "topic"))
-
-
-def play(town: Town, test: Test) -> None:
-    async def whole() -> None:
-        try:
-            async with asyncio.timeout(120):
-                await town.opened()
-                await test(town)
-        finally:
-            await town.close()
-
-    asyncio.run(whole())
 
 
 @pytest.fixture
@@ -143,7 +85,7 @@ def test_every_notification_reaches_the_other_process(town: Town) -> None:
             (await rest.ask("POST", f"/sessions/{SESSION}/topics", topic)).must(200, 201)
         (await town.near.post(SESSION, "多喝水", "k3")).must(201)
         for page in (inside, outer):
-            await page.until(partial(_answered, page))
+            await page.until(partial(answered, page))
         assert inside.faults == outer.faults == mine.faults == []
 
     play(town, test)

@@ -1,34 +1,40 @@
 """The faults that a run can have, by name: each begins, lasts, and is over.
 
 A fault is a context around the time that it lasts; what it draws comes from a generator of its
-own. Those of the network stand in :mod:`tests.faults.networks`.
+own. Those of the network stand in :mod:`tests.faults.networks`, those of pages that do not read in
+:mod:`tests.faults.readers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import psycopg2
 
 from imd.delivery.redis_bus import channel_of
+from imd.service.crew import Crew
 from tests.e2e.crashing import POINTS
 from tests.faults.acting import SESSIONS
 from tests.faults.fault import Fault, Shelf
 from tests.faults.networks import NETWORK_FAULTS
+from tests.faults.readers import READER_FAULTS
 from tests.faults.world import Node, World, limit_files, processes_of
 
 _shelf = Shelf()
 _fault = _shelf.put
 
 
-# ---- nodes (F1, F2, F32)
+# ---- nodes (F1, F2, F3, F32)
 
 
 @_fault("node")
@@ -125,6 +131,35 @@ async def worker_roll(world: World, random: Random) -> AsyncIterator[None]:
         if node.served and node.imd.alive:
             node.imd.signal(signal.SIGHUP)
     yield
+
+
+@_fault("node", "workers")
+async def crash_loop(world: World, random: Random) -> AsyncIterator[None]:
+    """One worker dies whenever it is started; the pauses between its starts double (F3)."""
+    node = random.choice(world.nodes)
+    name = f"--worker={random.randint(1, world.workers)}".encode()
+    dead: set[int] = set()
+
+    def strike() -> None:
+        for pid in processes_of(node.imd.pid) if node.imd.alive else []:
+            with suppress(OSError):
+                if name in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
+                    dead.add(pid)
+
+    async def poison() -> None:
+        while True:
+            await asyncio.to_thread(strike)
+            await asyncio.sleep(0.05)
+
+    begun = time.monotonic()
+    poisoning = asyncio.ensure_future(poison())
+    yield
+    poisoning.cancel()
+    # After pauses of 0.1, 0.2, 0.4 ... seconds, and a roll that it came into.
+    most = 3 + math.log2(1 + (time.monotonic() - begun) / Crew.minRestartDelay)
+    if len(dead) > most:
+        node.trouble.append(f"a worker that dies at once was started {len(dead)} times")
 
 
 def _signal_worker(world: World, random: Random, number: signal.Signals) -> int | None:
@@ -333,7 +368,7 @@ async def clock_ahead(world: World, random: Random) -> AsyncIterator[None]:
     node.clock.write_text("0")
 
 
-FAULTS: Final[dict[str, Fault]] = {**_shelf.faults, **NETWORK_FAULTS}
+FAULTS: Final[dict[str, Fault]] = {**_shelf.faults, **NETWORK_FAULTS, **READER_FAULTS}
 
 
 def possible(world: Any) -> list[str]:

@@ -40,7 +40,8 @@ class Mutant:
     name: str
     breaks: frozenset[str]
     changes: Sequence[Change]
-    #: what it takes: ``sqlite`` (one node), ``postgres`` (one) or ``bus`` (two on one PostgreSQL)
+    #: what it takes: ``sqlite`` (one node), ``postgres`` (one), ``bus`` (two on one PostgreSQL) or
+    #: ``workers`` (a supervisor and two)
     ground: str = "sqlite"
     faults: tuple[str, ...] = ()
     seconds: float = 3.0
@@ -78,6 +79,7 @@ def run_of(mutant: Mutant, folder: Path, seed: int) -> Run:
         seed=seed,
         seconds=mutant.seconds,
         nodes=2 if mutant.ground == "bus" else 1,
+        workers=2 if mutant.ground == "workers" else 0,
         faults=mutant.faults,
         pairs=0.0,
         pace=mutant.pace,
@@ -98,7 +100,7 @@ async def found_out(
 ) -> list[Violation]:
     """Run the mutant once; what was found, of the promises that it breaks."""
     what = run_of(mutant, folder, seed)
-    bus = redis if mutant.ground == "bus" else None
+    bus = redis if mutant.ground in ("bus", "workers") else None
     database = None if mutant.ground == "sqlite" else postgres
     events = await run(what, folder / "run", database, bus)
     return [violation for violation in judge(events) if violation.promise in mutant.breaks]

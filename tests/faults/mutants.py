@@ -343,6 +343,38 @@ MUTANTS: Final = (
         seconds=2,
     ),
     Mutant(
+        "a-crash-loop-without-pauses",
+        frozenset({"errors"}),
+        (
+            Change(
+                "imd/service/crew.py",
+                "minRestartDelay, maxRestartDelay = 0.1, 30",
+                "minRestartDelay, maxRestartDelay = 0.1, 0.1",
+            ),
+        ),
+        ground="workers",
+        faults=("crash-loop",),
+        seconds=4,
+    ),
+    Mutant(
+        "a-page-that-never-reads-is-kept",
+        frozenset({"errors"}),
+        (
+            Change(
+                "imd/websocket/protocol.py",
+                "        if self._waiting() <= self.link.room.settings.buffer:\n",
+                "        if self._waiting() >= 0:\n",
+            ),
+            Change(
+                "imd/websocket/link.py",
+                "elif self.stalled is not None and tick - self.stalled >= settings.peer_timeout:",
+                "elif self.stalled is not None and tick < 0:",
+            ),
+        ),
+        faults=("deaf-readers",),
+        seconds=3,
+    ),
+    Mutant(
         "a-stop-that-fails",
         frozenset({"errors"}),
         (

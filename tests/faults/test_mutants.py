@@ -33,7 +33,8 @@ def _servers(
     """Those that the mutant's ground needs."""
     if mutant.ground == "sqlite":
         return None, None
-    redis = request.getfixturevalue("breakable_redis") if mutant.ground == "bus" else None
+    bus = mutant.ground in ("bus", "workers")
+    redis = request.getfixturevalue("breakable_redis") if bus else None
     return request.getfixturevalue("breakable_postgres"), redis
 
 

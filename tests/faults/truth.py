@@ -22,14 +22,25 @@ _TABLES = {
 }
 
 
+#: what the name of a session begins with that a fault made for itself
+BESIDE = "beside-"
+
+
 def tables(url: str) -> dict[str, list[dict[str, Any]]]:
     """What the store holds, past imd."""
-    found = {name: _rows(url, f"SELECT {columns} FROM {name}") for name, columns in _TABLES.items()}
+    found = {
+        name: [row for row in _rows(url, f"SELECT {columns} FROM {name}") if not _is_beside(row)]
+        for name, columns in _TABLES.items()
+    }
     for row in found["messages"]:
         if row.pop("structured") and row["content"] is not None:
             row["content"] = json.loads(row["content"])
         row["recalled"] = bool(row["recalled"])
     return found
+
+
+def _is_beside(row: dict[str, Any]) -> bool:
+    return str(row.get("session_id", row.get("id", ""))).startswith(BESIDE)
 
 
 def _rows(url: str, sql: str) -> list[dict[str, Any]]:

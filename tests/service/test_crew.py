@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
-from imd.service.crew import START_LIMIT, Crew, NotServing
+from imd.service.crew import START_LIMIT, Crew, Effort, NotServing
 from tests.service.fakes import Recorded
 from tests.service.forge import Forge, crew_of
 
 
-def enlisted(crew: Crew, number: int, **how: Any) -> list[Any]:
+def enlisted(crew: Crew, number: int, effort: Effort = Effort.ONCE) -> list[Any]:
     """What became of it: empty while it is waited for, then [None] or [the failure]."""
     outcome: list[Any] = []
-    Deferred.fromCoroutine(crew.enlist(number, **how)).addBoth(outcome.append)
+    Deferred.fromCoroutine(crew.enlist(number, effort)).addBoth(outcome.append)
     return outcome
 
 
@@ -71,7 +71,7 @@ def test_a_crash_loop_backs_off(forge: Forge, crew: Crew):
         for _ in range(300):
             forge.advance(1)
             for process in forge.alive[1:]:
-                process.say("failed", lines=["cannot connect"])
+                process.say("failed", lines=["cannot connect"], cause="world")
                 process.die()
     falls = [event for event in events if "falls" in event]
     assert 12 < len(falls) < 30
@@ -111,7 +111,7 @@ def test_one_that_is_never_ready_is_killed_and_started_again(forge: Forge, crew:
 def test_a_first_start_may_take_long(forge: Forge):
     forge.ready = False
     crew = crew_of(forge)
-    outcome = enlisted(crew, 1, patient=True)
+    outcome = enlisted(crew, 1, Effort.UNHURRIED)
     forge.advance(10 * START_LIMIT)
     assert outcome == [] and forge.made[0].signals == []
 
@@ -120,9 +120,61 @@ def test_one_that_cannot_start_says_why_and_is_not_tried_again(forge: Forge):
     forge.ready = False
     crew = crew_of(forge)
     outcome = enlisted(crew, 1)
-    forge.made[0].say("failed", lines=["one", "two"])
+    forge.made[0].say("failed", lines=["one", "two"], cause="world")
     forge.made[0].die()
     assert outcome[0].check(NotServing) and outcome[0].value.lines == ["one", "two"]
+    forge.advance(100)
+    assert len(forge.made) == 1
+
+
+def test_one_that_is_wanted_lastingly_is_started_until_it_serves(forge: Forge):
+    forge.ready = False
+    crew = crew_of(forge)
+    outcome = enlisted(crew, 1, Effort.LASTING)
+    with Recorded() as events:
+        for _ in range(60):
+            for process in forge.alive:
+                process.say("failed", lines=["cannot connect"], cause="world")
+                process.die()
+            forge.advance(1)
+    falls = [event for event in events if "falls" in event]
+    assert outcome == [] and 6 < len(falls) <= 10
+    assert all("cannot connect" in event["why"] for event in falls)
+    forge.ready = True
+    for seconds in (30, 0):
+        forge.advance(seconds)
+    assert outcome == [None] and [link.number for link in crew.serving] == [1]
+
+
+def test_one_that_never_serves_is_killed_as_often_as_it_takes(forge: Forge):
+    forge.ready = False
+    outcome = enlisted(crew_of(forge), 1, Effort.LASTING)
+    for _ in range(3):
+        forge.advance(START_LIMIT)
+        forge.advance(1)
+    assert outcome == [] and len(forge.made) == 4
+
+
+def test_settings_that_cannot_be_used_are_not_tried_again(forge: Forge):
+    forge.ready = False
+    crew = crew_of(forge)
+    outcome = enlisted(crew, 1, Effort.LASTING)
+    forge.made[0].say("failed", lines=["limits.send_burst"], cause="settings")
+    forge.made[0].die()
+    assert outcome[0].check(NotServing) and outcome[0].value.lines == ["limits.send_burst"]
+    forge.advance(100)
+    assert len(forge.made) == 1 and crew.restarts == 0
+
+
+def test_nobody_waits_any_more_for_one_that_is_wanted_lastingly(forge: Forge):
+    forge.ready = False
+    crew = crew_of(forge)
+    waiting = Deferred.fromCoroutine(crew.enlist(1, Effort.LASTING))
+    outcome: list[Any] = []
+    waiting.addBoth(outcome.append)
+    forge.made[0].die()
+    waiting.cancel()
+    assert outcome[0].check(CancelledError)
     forge.advance(100)
     assert len(forge.made) == 1
 

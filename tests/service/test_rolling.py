@@ -81,7 +81,7 @@ def test_settings_that_cannot_be_used_are_logged_and_change_nothing(roll: Roll):
 def test_a_fresh_worker_that_cannot_start_ends_the_roll_and_the_old_ones_stay(roll: Roll):
     with Recorded() as events:
         roll.rolling.begin()
-        roll.fresh[0].say("failed", lines=["cannot connect"])
+        roll.fresh[0].say("failed", lines=["cannot connect"], cause="world")
         roll.fresh[0].die()
     assert "cannot connect" in [event.get("reason") for event in events]
     roll.forge.advance(100)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import PostgresServer
 from tests.service.running import command, environment, given_socket, run_once
 from tests.service.team import NO_BUS, Team, is_alive, lines_of, until
 
@@ -195,6 +196,57 @@ def test_a_stop_while_the_workers_start_is_a_clean_one(tmp_path, said):
         process.kill()
         process.wait()
     assert "cannot start" not in log.read_text()
+
+
+class Starting:
+    """A supervisor of three that is only starting; what is going on is read in its log."""
+
+    def __init__(self, folder: Path, *options: str, **env: str) -> None:
+        self.log = folder / "log"
+        line = command("--state-dir", str(folder / "var"), "--port", "0", "--workers", "3")
+        told = environment(IMD_BUS_URL=NO_BUS, IMD_HTTP_DRAIN="0", **env)
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen([*line, *options], env=told, stdout=out, stderr=out)
+
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def __enter__(self) -> Starting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def test_a_database_that_fails_while_later_workers_start_is_waited_for(
+    tmp_path: Path, breakable_postgres: PostgresServer
+):
+    url = breakable_postgres.create_database()
+    with Starting(tmp_path, IMD_DATABASE_URL=url) as starting:
+        until(lambda: starting.says("worker 1 serves"), 30, "the first serves")
+        breakable_postgres.halt("immediate")
+        until(lambda: starting.says("time(s) in a row"), 30, "one of the others ended")
+        assert starting.process.poll() is None, starting.log.read_text()
+        assert not starting.says("Starting IM server")
+        breakable_postgres.start()
+        until(lambda: starting.says("Starting IM server"), 60, "all serve")
+    assert starting.process.returncode == 0
+
+
+def test_settings_that_are_spoiled_while_later_workers_start_end_the_start(tmp_path: Path):
+    config = tmp_path / "imd.toml"
+    config.write_text("[limits]\nsend_burst = 20\n")
+    with Starting(tmp_path, "--config", str(config)) as starting:
+        until(lambda: starting.says("worker 1 serves"), 30, "the first serves")
+        config.write_text("[limits]\nsend_burst = -1\n")
+        assert starting.process.wait(30) == 1
+    said = [line for line in starting.log.read_text().splitlines() if line.startswith("imd: ")]
+    assert len(said) == 1 and "limits.send_burst" in said[0]
 
 
 def test_a_socket_of_systemd_is_shared_by_the_workers(tmp_path):

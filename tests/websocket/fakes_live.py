@@ -247,6 +247,8 @@ class FakeDatabase:
     def __init__(self, world: World) -> None:
         self.world, self.reads = world, 0
         self.away = self.patient = False
+        #: what a read fails with while it is away
+        self.failure: type[Exception] = Unavailable
         self.waiting: list[Callable[[], None]] = []
 
     def read(self, work: Any, *args: Any, **kw: Any) -> Deferred[Any]:
@@ -255,7 +257,7 @@ class FakeDatabase:
 
         def run() -> None:
             if self.away:
-                answer.errback(Unavailable())
+                answer.errback(self.failure())
                 return
             try:
                 result = work(self.world, *args, **kw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from imd.actions.live import Entry, Joined
 from imd.domain.caller import TRUSTED
@@ -72,6 +72,20 @@ def test_an_absent_database_is_told_to_all_and_does_not_stop_the_next() -> None:
     while hall.db.waiting:
         hall.db.go()
     assert {getattr(one, "type", None) for one in hall.done} == {Unavailable}
+    hall.db.away = False
+    hall.come()
+    hall.db.go()
+    assert isinstance(hall.done[-1], Joined)
+
+
+def test_a_look_that_is_cancelled_keeps_nobody_waiting() -> None:
+    hall = Hall()
+    hall.db.away, hall.db.failure = True, CancelledError
+    for _ in range(LOOKS + 3):
+        hall.come()
+    while hall.db.waiting:
+        hall.db.go()
+    assert [getattr(one, "type", None) for one in hall.done] == [Unavailable] * (LOOKS + 3)
     hall.db.away = False
     hall.come()
     hall.db.go()

@@ -1,4 +1,4 @@
-"""Page 4.3: a hint holds ids and seqs; what is not exactly one is refused."""
+"""Page 4.3: a hint holds ids and seqs; what is none is refused, what is newer is passed over."""
 
 from __future__ import annotations
 
@@ -50,24 +50,47 @@ def test_checked_ids_are_written_as_the_text_they_are() -> None:
         {"origin": "a\n"},
         {"time": -1},
         {"time": "1"},
-        {"more": 1},
         {"hints": {}},
-        {"hints": [{"kind": "else", "session": "s"}]},
-        {"hints": [{"kind": "message", "session": "s", "seq": 1}]},
-        {"hints": [{"kind": "message", "session": "s", "seq": 0, "first": 0}]},
-        {"hints": [{"kind": "message", "session": "s", "seq": 2**60, "first": 1}]},
-        {"hints": [{"kind": "message", "session": "s", "seq": 1.5, "first": 1}]},
-        {"hints": [{"kind": "message", "session": "s", "seq": 1, "first": 1, "text": "x"}]},
-        {"hints": [{"kind": "typing", "session": "s", "user": "a\0"}]},
-        {"hints": [{"kind": "typing", "session": "s", "user": "a\n"}]},
-        {"hints": [{"kind": "typing", "session": "s", "user": "x" * 129}]},
-        {"hints": [{"kind": "typing", "session": "s", "user": None}]},
         {"hints": [{"kind": "revoked"}] * (hints.MOST_HINTS + 1)},
+        {"hints": [{"kind": "else"}] * (hints.MOST_HINTS + 1)},
+        {"hints": [{"kind": "else"}], "origin": 7},
     ],
 )
-def test_what_is_not_exactly_a_bundle_is_none(changes: dict[str, Any]) -> None:
+def test_what_is_no_bundle_is_none(changes: dict[str, Any]) -> None:
     assert parse_bundle(json.dumps(plain()).encode()) is not None
     assert parse_bundle(json.dumps(plain(**changes)).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        {"kind": "else", "session": "s"},
+        {"kind": 3},
+        {},
+        7,
+        None,
+        {"kind": "message", "session": "s", "seq": 1},
+        {"kind": "message", "session": "s", "seq": 0, "first": 0},
+        {"kind": "message", "session": "s", "seq": 2**60, "first": 1},
+        {"kind": "message", "session": "s", "seq": 1.5, "first": 1},
+        {"kind": "typing", "session": "s", "user": "a\0"},
+        {"kind": "typing", "session": "s", "user": "a\n"},
+        {"kind": "typing", "session": "s", "user": "x" * 129},
+        {"kind": "typing", "session": "s", "user": None},
+    ],
+)
+def test_a_hint_that_is_not_known_here_costs_the_others_nothing(hint: object) -> None:
+    known = json.loads(encode_bundle(Bundle("e", "o", 1, EVERY)))["hints"]
+    for at in (0, 4, len(known)):
+        said = plain(hints=[*known[:at], hint, *known[at:]])
+        assert parse_bundle(json.dumps(said).encode()) == Bundle("e", "o", 1, EVERY)
+
+
+def test_fields_that_a_newer_process_adds_are_passed_over() -> None:
+    made = json.loads(encode_bundle(Bundle("e", "o", 1, EVERY)))
+    made["hints"] = [{**hint, "more": {"deep": [1]}, "version": 9} for hint in made["hints"]]
+    made |= {"version": 2, "more": [{}]}
+    assert parse_bundle(json.dumps(made).encode()) == Bundle("e", "o", 1, EVERY)
 
 
 def test_large_ones_and_garbage_are_none() -> None:
