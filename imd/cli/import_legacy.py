@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from imd.cli.database import one_line, prepared
+from imd.cli.database import needs_schema, one_line, prepared
 from imd.cli.ledger import LedgerFailed, ledger_errors
 from imd.cli.line import FAILURE_STATUS, Line
 from imd.config import Settings
@@ -107,18 +108,29 @@ def _move(
     from imd.service.clock import SystemClock
     from imd.storage.arrivals import open_arrivals
 
-    url = settings.database.url
-    prepared(settings)
-    report = Report(ignored_columns=original.ignored)
+    report = Report(ignored_columns=original.ignored, dry_run=dry_run)
+    if not dry_run:
+        prepared(settings)
+    elif needs_schema(settings):
+        report.would_make = ["the schema"]
     report.missing_columns = [name for name in original.missing if "." in name]
     report.missing_tables = [name for name in original.missing if "." not in name]
 
-    def reading(after: str | None) -> Reading:
-        return Reading(foreign, original, zone, after)
+    folder = settings.state_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    url = settings.database.url
+    with ExitStack() as open_:
+        if report.would_make:
+            url = open_.enter_context(_empty())
+        target = open_.enter_context(open_arrivals(url))
+        rejects = open_.enter_context(_Rejects(path))
+        total = _total(Reading(foreign, original, zone, None), original) if _watched() else 0
+        # Each message passes twice: it is read, and it is moved.
+        with _bar(2 * total) as tick:
 
-    with open_arrivals(url) as target, _Rejects(path, dry_run) as rejects:
-        total = _total(reading(None), original) if _watched() else 0
-        with _bar(total) as tick:
+            def reading(after: str | None) -> Reading:
+                return Reading(foreign, original, zone, after, str(folder), tick)
+
             order = Order(foreign.name, SystemClock().now(), merge, dry_run, tick, rejects.spool)
             report = move(reading, target, order, report)
         if not dry_run:
@@ -128,10 +140,21 @@ def _move(
     return report
 
 
+@contextmanager
+def _empty() -> Iterator[str]:
+    """An empty database in place of one that a dry run must not make."""
+    from imd.storage.migrate import upgrade
+
+    with TemporaryDirectory(prefix="imd-dry-") as folder:
+        url = f"sqlite:///{folder}/empty.db"
+        upgrade(url)
+        yield url
+
+
 class _Rejects:
     """The file of rejects: written beside its place, and put there when it is whole."""
 
-    def __init__(self, path: Path, dry_run: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path.absolute()
         self._beside = self._path.with_name(self._path.name + ".part")
 
@@ -171,7 +194,7 @@ def _total(reading: Reading, original: Original) -> int:
 
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """On a terminal, a bar of messages with their rate and the time left; else nothing."""
+    """On a terminal, a bar with the rate of messages and the time left; else nothing."""
     if not _watched():
         yield lambda number: None
         return
@@ -179,7 +202,7 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
 
     def rate(_: object) -> str:
         seconds = max(time.monotonic() - begun, 0.001)
-        return f"{passed / seconds:,.0f} messages/s"
+        return f"{passed / 2 / seconds:,.0f} messages/s"
 
     with click.progressbar(
         length=total,

@@ -24,7 +24,7 @@ METRICS: Final = "metrics"
 Family = Sequence[Any]
 
 #: gauges and infos that are the same, or one bad one counts, wherever they are looked at
-_WORST: Final = ("imd_info", "imd_reactor_lag_seconds", "imd_outbox")
+_WORST: Final = ("imd_info", "imd_reactor_lag_seconds", "imd_outbox", "imd_reconcile")
 _LEAST: Final = ("imd_bus_up",)
 #: what is the process's and not the server's
 _OWN: Final = ("process_", "python_")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import DateTime
 
+from imd.storage.migrate import current, upgrade
 from tests.ledger import originals
-from tests.ledger.conftest import source_of
 from tests.ledger.moving import Moving
 from tests.ledger.originals import ask, build
 from tests.ledger.originals import run as change
-from tests.ledger.test_moving import T, history, member, message, moved, session, topic
+from tests.ledger.test_moving import T, member, message, moved, session, topic
 
 __all__ = ["move"]
 
@@ -193,8 +189,38 @@ def test_a_dry_run_changes_nothing(move):
     before = move.everything()
     report = move.run("--dry-run")
     assert report["imported"]["muc_messages"] == 1 and report["rejected"] == {"no_session": 1}
+    assert report["dry_run"] is True and report["would_make"] == []
     assert move.everything() == before and len(move.rejects()) == 1
     assert ask(move.source, "SELECT count(*) FROM muc_messages") == [(2,)]
+    move.run()
+    before = move.everything()
+    report = move.run("--dry-run")
+    assert sum(report["imported"].values()) == 0 and move.everything() == before
+
+
+def test_a_dry_run_does_not_even_make_the_schema(tmp_path, postgres_server):
+    source = build(
+        f"sqlite:///{tmp_path}/original.db",
+        {"sessions": [session("s")], "muc_messages": [message("a", "s", T)]},
+    )
+    file = tmp_path / "none" / "imd.db"
+    for target in (postgres_server.create_database(), f"sqlite:///{file}"):
+        report = Moving(source, target, tmp_path / "state").run("--dry-run")
+        assert report["imported"]["muc_messages"] == 1
+        assert report["would_make"] == ["the schema"]
+        if target.startswith("postgres"):
+            there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'im'"
+            assert ask(target, there) == [(0,)]
+    assert not file.parent.exists()
+
+
+def test_a_dry_run_leaves_an_older_schema_as_it_is(tmp_path):
+    source = build(f"sqlite:///{tmp_path}/original.db", {"sessions": [session("s")]})
+    target = f"sqlite:///{tmp_path}/old.db"
+    upgrade(target, "0002")
+    said = Moving(source, target, tmp_path / "state").run("--dry-run", status=2)
+    assert "0002" in said and "imdctl migrate" in said
+    assert current(target) == "0002"
 
 
 def test_a_map_names_other_tables_columns_and_units(move, tmp_path: Path):
@@ -227,45 +253,3 @@ def test_what_cannot_be_read_is_status_2(move, tmp_path: Path):
                 "mysql://u:secret@127.0.0.1:1/x"):  # fmt: skip
         said = Moving(url, move.target, tmp_path).run(status=2)
         assert "secret" not in said and "\n" not in said
-
-
-@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_a_run_that_is_killed_goes_on_where_it_was(kind, request, postgres_copy, tmp_path):
-    """Two kill -9 in between: the result is that of one run, the rejects among it."""
-    rows = history(random.Random(11), 900, 60)
-    rows["muc_messages"] += [message(f"lost{n}", "gone", T) for n in range(7)]
-    rows["muc_messages"] += [message(f"big{n}", "s100", T + n // 2, "a") for n in range(30_000)]
-    source = source_of(kind, request)
-    build(source, rows)
-    move = Moving(source, postgres_copy, tmp_path)
-    killed = 0
-    for wanted in (1, 25_000):
-        run = move.start()
-        deadline = time.monotonic() + 100
-        while run.poll() is None and time.monotonic() < deadline:
-            if move.rows("SELECT count(*) FROM messages")[0][0] >= wanted:
-                run.send_signal(signal.SIGKILL)
-                killed += 1
-                break
-            time.sleep(0.01)
-        run.communicate()
-    assert killed == 2
-    report: Any = move.run()
-    assert report["resumed"] is True and report["sessions_different"] == 0
-    assert report["sessions_compared"] == 900
-    assert report["rejected"] == {"no_session": 7} and len(move.rejects()) == 7
-    assert {n: report["source"][n] for n in rows} == {n: len(rows[n]) for n in rows}
-    imported = report["imported"]
-    assert imported["muc_messages"] == len(rows["muc_messages"]) - 7
-    assert imported["participants"] == len(rows["participants"])
-    assert move.rows("SELECT count(*) FROM messages")[0][0] == sum(
-        imported[name] for name in imported if name.endswith("_messages")
-    )
-    bad = move.rows(
-        "SELECT s.id FROM sessions s WHERE s.last_seq <> (SELECT count(*) FROM messages m"
-        " WHERE m.session_id = s.id) OR s.counted <> (SELECT count(*) FROM messages m"
-        " WHERE m.session_id = s.id AND m.type <> 2105)"
-    )
-    assert bad == []
-    again = move.run()
-    assert sum(again["imported"].values()) == 0 and again["resumed"] is False
