@@ -64,7 +64,7 @@ def _run(desk: Desk, reading: Reading, after: str | None) -> None:
         desk.store()
         desk.settle()
     desk.doctors |= desk.target.doctors()
-    reading.gather()
+    reading.gather(lambda session_id: flaw(session_id) is None)
     desk.topic_twins = reading.topic_twins()
     for family in families(reading, desk.target.standing):
         _family(desk, reading, family)

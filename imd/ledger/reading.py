@@ -193,8 +193,11 @@ class Reading:
         """Let go what waits in files."""
         self._log.close()
 
-    def gather(self) -> None:
-        """Read all messages, and find the ids that several have (page 7.1); first of all."""
+    def gather(self, movable: Callable[[str], bool]) -> None:
+        """Read all messages, and find the ids that several have (page 7.1); first of all.
+
+        ``movable`` says of a session's id whether a message in it can count.
+        """
         channels = self._original.channels
         sure = len(channels) == 1 and channels[0].unique_ids
         with closing(Sorter(self._folder)) as ids:
@@ -208,7 +211,7 @@ class Reading:
                     self._log.add(rest)
                     # What was moved before has passed already.
                     self._tick(2 * len(rows) - len(rest))
-            self._judge_twins(_repeated(ids.sorted()))
+            self._judge_twins(_repeated(ids.sorted()), movable)
 
     def messages(self) -> Iterator[MessageRow]:
         """The messages of all tables, by session, time and id, once."""
@@ -257,9 +260,9 @@ class Reading:
                         None, None, 0, "",
                     )  # fmt: skip
 
-    def _judge_twins(self, ids: Sequence[str]) -> None:
+    def _judge_twins(self, ids: Sequence[str], movable: Callable[[str], bool]) -> None:
         """Which row of each of these ids counts."""
-        homes = self._homes(ids)
+        homes = set(filter(movable, self._homes(ids)))
         for row in self._named_messages(ids):
             if row.session_id not in homes:
                 continue

@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import DateTime
+from sqlalchemy import TIMESTAMP, DateTime
 
+from imd.ledger.names import CHANNELS
 from imd.storage.migrate import current, upgrade
 from tests.ledger import originals
+from tests.ledger.conftest import source_of
 from tests.ledger.moving import Moving
 from tests.ledger.originals import ask, build
 from tests.ledger.originals import run as change
@@ -36,6 +38,7 @@ def test_what_is_left_out_and_why(move):
             "muc_messages": [message("m", "s", T + 1), message("o", "gone", T), message("", "s", T),
                              message("i", "a b", T), message("x,y", "s", T),
                              message("n", None, T), message("tie", "s", T + 9)],
+            "group_messages": [message("both", "a b", T), message("both", "s", T + 8)],
             "p2p_messages": [message("m", "t", T), message("m", "gone", 5),
                              message("tie", "s", T + 9)],
         },
@@ -51,9 +54,9 @@ def test_what_is_left_out_and_why(move):
         ("muc_messages", "o", "gone", "no_session"), ("muc_messages", None, "s", "empty_id"),
         ("muc_messages", "i", "a b", "illegal_id"), ("muc_messages", "x,y", "s", "illegal_id"),
         ("muc_messages", "n", None, "no_session"), ("p2p_messages", "m", "gone", "no_session"),
-        ("p2p_messages", "tie", "s", "duplicate"),
+        ("p2p_messages", "tie", "s", "duplicate"), ("group_messages", "both", "a b", "illegal_id"),
     ], key=lambda row: tuple(str(part) for part in row))  # fmt: skip
-    assert move.log("t") == [(1, "m", T, None)] and [r[1] for r in move.log("s")] == ["tie"]
+    assert move.log("t") == [(1, "m", T, None)] and [r[1] for r in move.log("s")] == ["both", "tie"]
     assert move.rows("SELECT last_fetch_time, read_seq FROM participants") == [(T + 5, 0)]
     rejected = report["rejected"]
     assert sum(report["source"].values()) == sum(report["imported"].values()) + sum(
@@ -116,6 +119,51 @@ def test_times_are_told_by_the_columns_type(way, tmp_path):
     )  # fmt: skip
     assert [row[2] for row in move.log("s")] == [T, T + 1, T + 2000]
     assert move.rows("SELECT read_seq, last_fetch_time FROM participants") == [(2, T + 1)]
+
+
+def test_a_timestamp_is_the_instant_that_it_is(request, sqlite_copy, tmp_path):
+    """Whatever the clocks of the server and of the hospital say; this server's is at +03:00."""
+    move = Moving(source_of("mysql", request), sqlite_copy, tmp_path)
+    rows = {"sessions": [session("s")], "participants": [member("s", "p")]}
+    build(move.source, rows, originals.metadata(times=TIMESTAMP))
+    change(
+        move.source,
+        "INSERT INTO muc_messages (id, session_id, sender_id, type, content, timestamp)"
+        f" VALUES ('a', 's', 'd', 1, 'x', FROM_UNIXTIME({T // 1000}))",
+        f"UPDATE participants SET last_fetch_time = FROM_UNIXTIME({T // 1000 + 5})",
+    )
+    move.run("--timezone", "Asia/Shanghai")
+    assert [row[2] for row in move.log("s")] == [T]
+    assert move.rows("SELECT read_seq FROM participants") == [(1,)]
+
+
+def test_tables_that_are_missing_are_reported_or_refused(move):
+    rows = {"sessions": [session("s")], "muc_messages": [message("a", "s", T)]}
+    build(move.source, rows)
+    change(
+        move.source, *(f"DROP TABLE {name}" for name in ("doctors", "app_status", *CHANNELS[1:]))
+    )
+    report = move.run()
+    assert report["missing_tables"] == [*CHANNELS[1:], "doctors", "app_status"]
+    assert report["imported"]["muc_messages"] == 1 and "doctors" not in report["source"]
+    for table in ("muc_messages", "topics"):
+        change(move.source, f"ALTER TABLE {table} RENAME TO gone_{table}")
+        assert table in move.run(status=2)
+
+
+def test_a_topics_start_in_another_session_is_replaced(move):
+    log = [message(f"m{n}", "s", T + n * 10, "p") for n in range(4)]
+    moved(
+        move,
+        {
+            "sessions": [session("s"), session("t")],
+            "muc_messages": [*log, message("far", "t", T)],
+            "topics": [topic("c", "s", create_time=T + 15, start_message_id="far",
+                             end_message_id="m3")],
+        },
+    )  # fmt: skip
+    assert [row[3] for row in move.log("s")] == [None, None, "c", "c"]
+    assert move.rows("SELECT start_message_id, end_seq FROM topics") == [("m2", 4)]
 
 
 def test_a_complete_run_appends_what_is_newer_and_raises_marks(move):
