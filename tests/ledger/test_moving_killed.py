@@ -91,6 +91,7 @@ def stored(move: Moving) -> int:
     return int(move.rows("SELECT count(*) FROM messages")[0][0])
 
 
+@pytest.mark.timeout(max(300, MESSAGES // 250))
 @pytest.mark.parametrize("kind", ["mysql", "sqlite"])
 def test_a_run_that_is_killed_goes_on_where_it_was(kind, request, postgres_copy, tmp_path):
     """Once the commit under way is lost, once it is done though nobody heard of it."""
