@@ -29,7 +29,7 @@ MEMBER = (
 )  # fmt: skip
 MESSAGE = (
     "id", "session_id", "seq", "channel", "topic_id", "sender_id", "sender_name", "type",
-    "content", "structured", "timestamp", "business_type", "version", "recalled", "counted",
+    "content", "timestamp", "business_type", "counted",
 )  # fmt: skip
 TOPIC = tuple(field.name for field in fields(Topic))
 #: where the original's log of a session ended, by its own times; which seqs are its messages, as

@@ -68,6 +68,15 @@ class ConsultBook(Protocol):
     def change(self, code: str, fields: Mapping[str, Any], patient: str | None, note: Note) -> bool:
         """Set fields of a topic; ``patient`` becomes a member of its session."""
 
+    def turn(self, now: int, every: int) -> tuple[bool, Mapping[str, int]]:
+        """Whether to compare by the clock now, and the differences that were found last.
+
+        One process of all may in ``every`` ms, which begin with its turn.
+        """
+
+    def end_turn(self, found: Mapping[str, int]) -> None:
+        """Keep for all processes what a turn found."""
+
     def note(self, note: Note, work: Callable[[], None]) -> None:
         """Do ``work`` elsewhere, and note it where that goes well."""
 

@@ -58,6 +58,29 @@ def transaction(settings: Settings, *, write: bool = True) -> Iterator[Transacti
             yield tx
 
 
+def needs_schema(settings: Settings) -> bool:
+    """Whether the database is still empty, or not even there; it is only looked at.
+
+    Raises CommandFailed for one with a schema that is not up to date: what it holds cannot be read.
+    """
+    from imd.storage import migrate
+    from imd.storage.engine import is_sqlite
+
+    url = settings.database.url
+    if is_sqlite(url) and not _begun(Path(url.removeprefix("sqlite:///"))):
+        return True
+    standing = migrate.current(url)
+    if standing not in (None, migrate.HEAD):
+        said = f"the schema is {standing}, not {migrate.HEAD}: imdctl migrate"
+        raise CommandFailed(said)
+    return standing is None
+
+
+def _begun(file: Path) -> bool:
+    """Whether an SQLite file has anything in it; opening an empty one would write to it."""
+    return file.exists() and file.stat().st_size > 0
+
+
 def prepared(settings: Settings) -> None:
     """See that the schema is there and up to date, where ``database.auto_migrate`` allows it.
 

@@ -7,14 +7,15 @@ writes the rejects and the report; what moves and how, the ledger room knows.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from imd.cli.database import one_line, prepared
+from imd.cli.database import needs_schema, one_line, prepared
 from imd.cli.ledger import LedgerFailed, ledger_errors
 from imd.cli.line import FAILURE_STATUS, Line
 from imd.cli.progress import bar, watched
@@ -106,18 +107,32 @@ def _move(
     from imd.service.clock import SystemClock
     from imd.storage.arrivals import open_arrivals
 
-    url = settings.database.url
-    prepared(settings)
-    report = Report(ignored_columns=original.ignored)
+    report = Report(ignored_columns=original.ignored, dry_run=dry_run)
+    if not dry_run:
+        prepared(settings)
+    elif needs_schema(settings):
+        report.would_make = ["the schema"]
     report.missing_columns = [name for name in original.missing if "." in name]
     report.missing_tables = [name for name in original.missing if "." not in name]
 
-    def reading(after: str | None) -> Reading:
-        return Reading(foreign, original, zone, after)
+    folder = settings.state_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    url = settings.database.url
+    with ExitStack() as open_:
+        if report.would_make:
+            url = open_.enter_context(_empty())
+        target = open_.enter_context(open_arrivals(url))
+        rejects = open_.enter_context(_Rejects(path))
+        total = _total(Reading(foreign, original, zone, None), original) if watched() else 0
+        # Each message passes twice: it is read, and it is moved.
+        with bar(2 * total, "moving", "messages") as passed:
 
-    with open_arrivals(url) as target, _Rejects(path, dry_run) as rejects:
-        total = _total(reading(None), original) if watched() else 0
-        with bar(total, "moving", "messages") as tick:
+            def tick(number: int) -> None:
+                passed(number / 2, number)
+
+            def reading(after: str | None) -> Reading:
+                return Reading(foreign, original, zone, after, str(folder), tick)
+
             order = Order(foreign.name, SystemClock().now(), merge, dry_run, tick, rejects.spool)
             report = move(reading, target, order, report)
         if not dry_run:
@@ -127,10 +142,21 @@ def _move(
     return report
 
 
+@contextmanager
+def _empty() -> Iterator[str]:
+    """An empty database in place of one that a dry run must not make."""
+    from imd.storage.migrate import upgrade
+
+    with TemporaryDirectory(prefix="imd-dry-") as folder:
+        url = f"sqlite:///{folder}/empty.db"
+        upgrade(url)
+        yield url
+
+
 class _Rejects:
     """The file of rejects: written beside its place, and put there when it is whole."""
 
-    def __init__(self, path: Path, dry_run: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path.absolute()
         self._beside = self._path.with_name(self._path.name + ".part")
 

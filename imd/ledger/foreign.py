@@ -151,10 +151,6 @@ class Foreign:
             return f"CAST(:{name} AS BINARY)"
         return f"CAST(:{name} AS text)"
 
-    def ordered(self, expression: str) -> str:
-        """A value in an ORDER BY, nothing first."""
-        return f"{expression} NULLS FIRST" if self.kind == "postgresql" else expression
-
     def equal_text(self, column: Column) -> str:
         """A column to compare texts with, by its index where it is a text."""
         quoted = self.quote(column.name)
@@ -166,12 +162,18 @@ class Foreign:
 
     def stream(self, sql: str, params: Mapping[str, Any] | None = None) -> Iterator[Sequence[Any]]:
         """The rows of a query one after another, some thousand in memory at a time."""
+        for part in self.parts(sql, params):
+            yield from part
+
+    def parts(
+        self, sql: str, params: Mapping[str, Any] | None = None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """The same, as lists of some thousand rows."""
         with failing(), self._engine.connect() as connection:
             asked = connection.execution_options(stream_results=True, max_row_buffer=STRIDE)
             result = asked.execute(text(sql), dict(params or {}))
             try:
-                for part in result.partitions(STRIDE):
-                    yield from part
+                yield from result.partitions(STRIDE)
             finally:
                 # What was not read of a stream would be read to its end by closing it.
                 connection.invalidate()

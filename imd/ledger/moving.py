@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from imd.actions.arrivals import Chunk, Progress, Row, Target
 from imd.ledger.comparing import compare
@@ -47,7 +48,8 @@ def move(
     if after is None and not order.dry_run:
         target.begin(order.source, report.kept())
     with ThreadPoolExecutor(1, thread_name_prefix="imd-moving") as pool:
-        _run(Desk(target, order, report, pool), reading(after), after)
+        with closing(reading(after)) as opened:
+            _run(Desk(target, order, report, pool), opened, after)
     if not order.dry_run:
         report.sessions_compared, report.sessions_different = compare(target)
         target.put(Chunk(), order.source, Progress(False, None, report.kept()))
@@ -64,7 +66,7 @@ def _run(desk: Desk, reading: Reading, after: str | None) -> None:
         desk.store()
         desk.settle()
     desk.doctors |= desk.target.doctors()
-    reading.look_for_twins()
+    reading.gather(lambda session_id: flaw(session_id) is None)
     desk.topic_twins = reading.topic_twins()
     for family in families(reading, desk.target.standing):
         _family(desk, reading, family)

@@ -1,19 +1,22 @@
 """Reads the original's tables as streams in the order of their sessions (page 7.1).
 
-Each table is one query, ordered by the bytes of the session's id, and messages by time and id; so
-the run sees one session after another, whatever its size, with a few thousand rows in memory. It
+Each table is one query. The small ones come in the order of the session's id from the server;
+messages are read as they lie and put in order on this side, by session, time and id. So the run
+sees one session after another, whatever its size, with some ten thousand rows in memory. It
 makes plain values of the rows and judges none of them.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, tzinfo
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 from imd.ledger.foreign import NAMED, Foreign
 from imd.ledger.names import CHANNELS, Found, Original
+from imd.ledger.sorting import Sorter
 from imd.ledger.times import reader
 
 #: topics whose start and end are looked up at a time
@@ -85,6 +88,21 @@ def text(value: Any) -> str | None:
     return said.replace("\0", "\ufffd") if "\0" in said else said
 
 
+def _unwatched(_: int) -> None:
+    """Nobody looks on."""
+
+
+def _repeated(ids: Iterator[str]) -> list[str]:
+    """Of ids in their order, those that come more than once, each once."""
+    found: list[str] = []
+    last = ""
+    for id_ in ids:
+        if id_ == last and id_ and (not found or found[-1] != id_):
+            found.append(id_)
+        last = id_
+    return found
+
+
 def _raw(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview)
 
@@ -103,9 +121,18 @@ class Reading:
     """The streams of one run, each from after the session ``after`` on (None: from the first)."""
 
     def __init__(
-        self, foreign: Foreign, original: Original, zone: tzinfo, after: str | None
+        self,
+        foreign: Foreign,
+        original: Original,
+        zone: tzinfo,
+        after: str | None,
+        folder: str | None = None,
+        tick: Callable[[int], None] = _unwatched,
     ) -> None:
+        """``folder`` has room for all messages; ``tick`` is told how many more are read."""
         self._foreign, self._original, self._zone, self._after = foreign, original, zone, after
+        self._folder, self._tick = folder, tick
+        self._log = Sorter(folder, heavy=MessageRow._fields.index("content"))
         #: message ids of which only one row counts, and which: (time, rank, session_id)
         self.twins: dict[str, tuple[int, int, str]] = {}
 
@@ -162,27 +189,57 @@ class Reading:
             end = places.get((topic.session_id, topic.end_message_id or ""))
             yield PlacedTopic(topic, start, end)
 
-    def messages(self) -> Iterator[MessageRow]:
-        """The messages of all tables, by session, time and id."""
-        return heapq.merge(*(self._channel(found) for found in self._original.channels))
+    def close(self) -> None:
+        """Let go what waits in files."""
+        self._log.close()
 
-    def _channel(self, found: Found) -> Iterator[MessageRow]:
+    def gather(self, movable: Callable[[str], bool]) -> None:
+        """Read all messages, and find the ids that several have (page 7.1); first of all.
+
+        ``movable`` says of a session's id whether a message in it can count.
+        """
+        channels = self._original.channels
+        sure = len(channels) == 1 and channels[0].unique_ids
+        with closing(Sorter(self._folder)) as ids:
+            for found in channels:
+                for rows in self._channel(found):
+                    if not sure:
+                        ids.add([row[2] for row in rows])
+                    rest = rows
+                    if self._after is not None:
+                        rest = [row for row in rows if row[0] > self._after]
+                    self._log.add(rest)
+                    # What was moved before has passed already.
+                    self._tick(2 * len(rows) - len(rest))
+            self._judge_twins(_repeated(ids.sorted()), movable)
+
+    def messages(self) -> Iterator[MessageRow]:
+        """The messages of all tables, by session, time and id, once."""
+        return map(MessageRow._make, self._log.sorted())
+
+    def _channel(self, found: Found) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a table as they lie, as plain tuples of MessageRow's fields."""
         rank, time = CHANNELS.index(found.name), self._time(found, "timestamp")
-        rows = self._stream(found, "session_id", ("session_id",), ("timestamp",), ("id",))
-        for n, (id_, session, sender, name, type_, content, stamp) in enumerate(rows):
-            if type(content) is not str or "\0" in content:
-                content = text(content) or ""
-            yield MessageRow(
-                session if type(session) is str else text(session) or "",
-                stamp if type(stamp) is int and time is _SAME else time(stamp) or 0,
-                id_ if type(id_) is str else text(id_) or "",
-                rank,
-                n,
-                sender if type(sender) is str else text(sender),
-                name if type(name) is str else text(name),
-                type_ if type(type_) is int else number(type_) or 0,
-                content,
-            )
+        same, places = time is _SAME, count()
+        for part in self._foreign.parts(self._select(found)):
+            rows = []
+            for id_, session, sender, name, type_, content, stamp in part:
+                if type(content) is not str or "\0" in content:
+                    content = text(content) or ""
+                rows.append(
+                    (
+                        session if type(session) is str else text(session) or "",
+                        stamp if same and type(stamp) is int else time(stamp) or 0,
+                        id_ if type(id_) is str else text(id_) or "",
+                        rank,
+                        next(places),
+                        sender if type(sender) is str else text(sender),
+                        name if type(name) is str else text(name),
+                        type_ if type(type_) is int else number(type_) or 0,
+                        content,
+                    )
+                )
+            yield rows
 
     def _named_messages(self, ids: Sequence[str]) -> Iterator[MessageRow]:
         """Rows of messages by id, in no order, without their contents."""
@@ -203,21 +260,9 @@ class Reading:
                         None, None, 0, "",
                     )  # fmt: skip
 
-    def look_for_twins(self) -> None:
-        """Find the ids that several messages have, and which row of each counts (page 7.1)."""
-        channels = self._original.channels
-        if len(channels) == 1 and channels[0].unique_ids:
-            return
-        parts = []
-        for found in channels:
-            id_ = self._foreign.by_bytes(self._foreign.plain(found.columns["id"]))
-            parts.append(f"SELECT {id_} AS id FROM {self._foreign.quote(found.table.name)}")
-        sql = (
-            f"SELECT id FROM ({' UNION ALL '.join(parts)}) t"
-            " WHERE id <> '' GROUP BY id HAVING count(*) > 1"
-        )
-        ids = sorted({text(row[0]) or "" for row in self._foreign.stream(sql)})
-        homes = self._homes(ids)
+    def _judge_twins(self, ids: Sequence[str], movable: Callable[[str], bool]) -> None:
+        """Which row of each of these ids counts."""
+        homes = set(filter(movable, self._homes(ids)))
         for row in self._named_messages(ids):
             if row.session_id not in homes:
                 continue
@@ -278,24 +323,18 @@ class Reading:
         kind = found.kind(column)
         return _SAME if kind in ("ms", "number") else reader(kind, self._zone)
 
+    def _select(self, found: Found) -> str:
+        """All columns of a table."""
+        shown = ", ".join(self._foreign.plain(column) for column in found.columns.values())
+        return f"SELECT {shown} FROM {self._foreign.quote(found.table.name)}"
+
     def _stream(
-        self,
-        found: Found,
-        session: str | None,
-        first: Sequence[str],
-        times: Sequence[str] = (),
-        last: Sequence[str] = (),
+        self, found: Found, session: str | None, order_by: Sequence[str]
     ) -> Iterator[Sequence[Any]]:
-        """All columns of a table, ordered; ``session`` is the column that tells of progress."""
+        """A table in order; ``session`` is the column that tells of progress."""
         foreign, columns = self._foreign, found.columns
-        order = [foreign.by_bytes(foreign.plain(columns[name])) for name in first]
-        order += [foreign.ordered(foreign.plain(columns[name])) for name in times]
-        order += [foreign.by_bytes(foreign.plain(columns[name])) for name in last]
-        sql = (
-            f"SELECT {', '.join(foreign.plain(column) for column in columns.values())}"
-            f" FROM {foreign.quote(found.table.name)}"
-        )
-        params = {}
+        order = [foreign.by_bytes(foreign.plain(columns[name])) for name in order_by]
+        sql, params = self._select(found), {}
         if session is not None and self._after is not None:
             key = foreign.by_bytes(foreign.plain(columns[session]))
             sql += f" WHERE {key} > {foreign.bytes_of('after')}"

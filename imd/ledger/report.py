@@ -36,6 +36,10 @@ class Report:
     #: whether doctors, patients and devices have been moved
     directory: bool = False
     rejects_file: str | None = None
+    #: nothing was stored
+    dry_run: bool = False
+    #: what a run would have to make first
+    would_make: list[str] = field(default_factory=list)
 
     def kept(self) -> str:
         """As it is kept with the progress."""
@@ -80,6 +84,7 @@ class Report:
             "sessions_different": self.sessions_different,
             "messages_per_second": round(number / seconds) if seconds > 0 else 0,
             "resumed": self.resumed,
+            **({"dry_run": True, "would_make": self.would_make} if self.dry_run else {}),
         }
 
     def _there(self, table: str) -> bool:
@@ -88,8 +93,9 @@ class Report:
     def lines(self) -> list[str]:
         """The same for people."""
         value = self.value()
+        moved = "would move" if self.dry_run else "moved"
         rows = [
-            f"{name:<16} {value['source'][name]:>12} there {value['imported'][name]:>12} moved"
+            f"{name:<16} {value['source'][name]:>12} there {value['imported'][name]:>12} {moved}"
             for name in value["source"]
         ]
         rejects = ", ".join(f"{n} {reason}" for reason, n in value["rejected"].items())
@@ -108,6 +114,9 @@ class Report:
         for name in ("missing_tables", "missing_columns", "ignored_columns"):
             if value[name]:
                 rows.append(f"{name.replace('_', ' ')}: {', '.join(value[name])}")
+        if self.dry_run:
+            made = f"; would make {', '.join(self.would_make)}" if self.would_make else ""
+            return [*rows, f"nothing was stored{made}"]
         rows.append(
             f"{self.sessions_compared} sessions compared, {self.sessions_different} different"
             f" ({value['messages_per_second']} messages a second)"

@@ -118,7 +118,7 @@ class Roll:
         span = self._pass(row, sender, Stop(id_, self._seq, self._stamp, sender), self._counted)
         return (
             id_, head.id, self._seq, self._channel, span.topic.row.id if span else None, sender,
-            name, type_, content, 0, self._stamp, head.business_type, 1, 0, self._counted,
+            name, type_, content, self._stamp, head.business_type, self._counted,
         )  # fmt: skip
 
     def meet(self, row: MessageRow, stood: Stood) -> None:

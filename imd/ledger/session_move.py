@@ -6,6 +6,7 @@ the desk. A long log is stored slice by slice, so that memory does not grow with
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import islice
@@ -14,8 +15,8 @@ from typing import Final
 from imd.actions.arrivals import Stood
 from imd.domain.ids import UserId
 from imd.domain.participant import DEFAULT_ROLE, Seat
-from imd.domain.session import WITH_PATIENT, WITHOUT_PATIENT, Head, business_type
-from imd.domain.session_types import SESSION_TYPES
+from imd.domain.session import WITH_PATIENT, WITHOUT_PATIENT, Head
+from imd.domain.session_types import SESSION_TYPES, names_a_patient
 from imd.domain.topic import Topic
 from imd.ledger.desk import Desk, Left, flaw
 from imd.ledger.grouping import Family
@@ -81,26 +82,27 @@ class SessionMove:
     # ---- messages
 
     def _pass(self, part: Sequence[MessageRow]) -> None:
-        roll, left, report, new = (
-            self._roll,
-            self._left,
-            self._desk.report,
-            self._desk.chunk.messages,
-        )
-        stood = self._desk.target.stood([row.id for row in part]) if self._looks else {}
+        roll, left, looks, twins = self._roll, self._left, self._looks, self._twins
+        new, tables = self._desk.chunk.messages, Counter[int]()
+        stood = self._desk.target.stood([row.id for row in part]) if looks else {}
         for row in part:
-            channel = CHANNELS[row.rank]
-            there = stood.get(row.id)
-            if reason := flaw(row.id) or self._repeated(row, there):
-                left.out(channel, row.id, reason)
+            id_, rank = row.id, row.rank
+            reason, there = flaw(id_), stood.get(id_) if looks else None
+            if reason is None and (there is not None or id_ in twins):
+                reason = self._repeated(row, there)
+            if reason is not None:
+                left.out(CHANNELS[rank], id_, reason)
             elif there is not None:
                 roll.meet(row, there)
-            elif self._looks and not roll.newer(row):
-                left.out(channel, row.id, "late")
+            elif looks and not roll.newer(row):
+                left.out(CHANNELS[rank], id_, "late")
             else:
                 new.append(roll.add(row))
-                report.imported[channel] += 1
-            left.met[channel] += 1
+                tables[rank] += 1
+        for rank, number in tables.items():
+            self._desk.report.imported[CHANNELS[rank]] += number
+        for rank, number in Counter([row.rank for row in part]).items():
+            left.met[CHANNELS[rank]] += number
 
     def _repeated(self, row: MessageRow, there: Stood | None) -> str | None:
         """Whether another row has the same id and comes first."""
@@ -222,8 +224,9 @@ class SessionMove:
         if row.business_type in (WITHOUT_PATIENT, WITH_PATIENT):
             return row.business_type
         seats = [Seat(UserId(m.participant_id), m.role or DEFAULT_ROLE) for m in self._members]
-        patients = self._desk.target.patients([seat.user_id for seat in seats]) if seats else set()
-        if type_ in SESSION_TYPES:
-            return business_type(type_, seats, patients)
-        named = any(s.role == "patient" or s.user_id in patients for s in seats)
-        return WITH_PATIENT if named else WITHOUT_PATIENT
+        named = type_ in SESSION_TYPES and names_a_patient(type_)
+        if named or any(seat.role == "patient" for seat in seats):
+            return WITH_PATIENT
+        # Nobody is both, and the doctors are known.
+        doubtful = [seat.user_id for seat in seats if seat.user_id not in self._desk.doctors]
+        return WITH_PATIENT if self._desk.target.patients(doubtful) else WITHOUT_PATIENT

@@ -96,22 +96,32 @@ class Ledgers:
         return counting
 
     async def compare(self) -> None:
-        """Compare the last 30 days, and keep what differs for ``/metrics``."""
-        now = self._clock.now()
+        """Compare the last 30 days, and keep what differs for ``/metrics``.
 
-        def work(book: Any, platform: Platform | None) -> Mapping[str, int]:
+        Of several processes one does it in ``reconcile.every`` seconds; the others take over what
+        it found.
+        """
+        now, every = self._clock.now(), int(self._settings.reconcile.every * 1000)
+
+        def work(book: Any, platform: Platform | None) -> tuple[bool, Mapping[str, int]]:
             from imd.ledger.reconciling import CLASSES, reconcile
             from imd.ledger.repairs import Repairs, Wishes
 
             assert platform is not None
+            ours, found = book.turn(now, every)
+            if not ours:
+                return False, found
             repairs = Repairs(book, platform, Wishes(), self._clock.now, "timer")
             window = (now - _BACK, now - _UP_TO)
-            found = reconcile(book, platform, window, 0, repairs).differences
-            return {name: found[name] for name in CLASSES}
+            differences = reconcile(book, platform, window, 0, repairs).differences
+            found = {name: differences[name] for name in CLASSES}
+            book.end_turn(found)
+            return True, found
 
-        found = await self._run(work)
+        ours, found = await self._run(work)
         self.differences = Counter(found)
-        self.log.info("ledgers compared: {left} differences", left=sum(found.values()))
+        if ours:
+            self.log.info("ledgers compared: {left} differences", left=sum(found.values()))
 
     async def sum_up(self) -> None:
         """Sum up the days that are over, and those that have changed, a few in a transaction."""

@@ -25,7 +25,7 @@ Family = Sequence[Any]
 
 #: gauges and infos that are the same, or one bad one counts, wherever they are looked at
 _WORST: Final = (
-    "imd_info", "imd_reactor_lag_seconds", "imd_outbox", "imd_reconcile_differences",
+    "imd_info", "imd_reactor_lag_seconds", "imd_outbox", "imd_reconcile",
     "imd_topics_overdue", "imd_state_free_bytes",
 )  # fmt: skip
 _LEAST: Final = ("imd_bus_up", "imd_ready")

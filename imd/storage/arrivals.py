@@ -144,6 +144,9 @@ class Arrivals:
         return {row[0] for row in self._named(sql, user_ids)}
 
     def _named(self, sql: str, ids: Collection[str]) -> list[Any]:
+        if not ids:
+            return []
+
         def look(db: Connection) -> list[Any]:
             return [row for part in _strides(ids) for row in db.rows(sql + marks(len(part)), part)]
 

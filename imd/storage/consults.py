@@ -6,6 +6,7 @@ Each repair is one transaction with its note in the audit trail. It knows nothin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _STRIDE = 400
 #: days that one transaction sums up: on SQLite senders wait for it
 _DAYS = 2
+_TURN = "reconcile"
 _TOPIC = (
     "t.id, t.session_id, t.type, t.status, t.reply, t.team_code, t.create_time, t.end_time,"
     " t.reply_by, t.reply_time"
@@ -182,6 +184,31 @@ class Consults:
             return True
 
         return self._do(work)
+
+    # ---- the clock's turn
+
+    def turn(self, now: int, every: int) -> tuple[bool, Mapping[str, int]]:
+        def work(transaction: Transaction) -> tuple[bool, Mapping[str, int]]:
+            db = transaction.connection
+            db.run(
+                "INSERT INTO ledger_turns (name, begun, found) VALUES (%s, 0, '{}')"
+                " ON CONFLICT (name) DO NOTHING",
+                (_TURN,),
+            )
+            # A clock that was set back is not to stop the comparison until it is there again.
+            sql = (
+                "UPDATE ledger_turns SET begun = %s WHERE name = %s AND (begun <= %s OR begun > %s)"
+            )
+            ours = db.run(sql, (now, _TURN, now - every, now)) == 1
+            found = db.row("SELECT found FROM ledger_turns WHERE name = %s", (_TURN,))
+            return ours, json.loads(found[0]) if found else {}
+
+        return self._do(work)
+
+    def end_turn(self, found: Mapping[str, int]) -> None:
+        sql = "UPDATE ledger_turns SET found = %s WHERE name = %s"
+        text = json.dumps(dict(found))
+        self._do(lambda transaction: transaction.connection.run(sql, (text, _TURN)))
 
     def note(self, note: Note, work: Callable[[], None]) -> None:
         def both(transaction: Transaction) -> None:

@@ -65,7 +65,7 @@ class Moving:
         )
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        with closing(connector(self.target)()) as connection:
+        with closing(connector(self.target, patient=True)()) as connection:
             connection.begin(write=False)
             found = [tuple(row) for row in connection.rows(sql, params)]
             connection.rollback()

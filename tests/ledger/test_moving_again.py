@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import DateTime
+from sqlalchemy import TIMESTAMP, DateTime
 
 from imd.domain.retention import Limit
+from imd.ledger.names import CHANNELS
+from imd.storage.migrate import current, upgrade
 from imd.storage.retention import open_retention
 from tests.ledger import originals
 from tests.ledger.conftest import source_of
 from tests.ledger.moving import Moving
 from tests.ledger.originals import ask, build
 from tests.ledger.originals import run as change
-from tests.ledger.test_moving import T, history, member, message, moved, session, topic
+from tests.ledger.test_moving import T, member, message, moved, session, topic
 
 __all__ = ["move"]
 
@@ -42,6 +40,7 @@ def test_what_is_left_out_and_why(move):
             "muc_messages": [message("m", "s", T + 1), message("o", "gone", T), message("", "s", T),
                              message("i", "a b", T), message("x,y", "s", T),
                              message("n", None, T), message("tie", "s", T + 9)],
+            "group_messages": [message("both", "a b", T), message("both", "s", T + 8)],
             "p2p_messages": [message("m", "t", T), message("m", "gone", 5),
                              message("tie", "s", T + 9)],
         },
@@ -57,9 +56,9 @@ def test_what_is_left_out_and_why(move):
         ("muc_messages", "o", "gone", "no_session"), ("muc_messages", None, "s", "empty_id"),
         ("muc_messages", "i", "a b", "illegal_id"), ("muc_messages", "x,y", "s", "illegal_id"),
         ("muc_messages", "n", None, "no_session"), ("p2p_messages", "m", "gone", "no_session"),
-        ("p2p_messages", "tie", "s", "duplicate"),
+        ("p2p_messages", "tie", "s", "duplicate"), ("group_messages", "both", "a b", "illegal_id"),
     ], key=lambda row: tuple(str(part) for part in row))  # fmt: skip
-    assert move.log("t") == [(1, "m", T, None)] and [r[1] for r in move.log("s")] == ["tie"]
+    assert move.log("t") == [(1, "m", T, None)] and [r[1] for r in move.log("s")] == ["both", "tie"]
     assert move.rows("SELECT last_fetch_time, read_seq FROM participants") == [(T + 5, 0)]
     rejected = report["rejected"]
     assert sum(report["source"].values()) == sum(report["imported"].values()) + sum(
@@ -122,6 +121,51 @@ def test_times_are_told_by_the_columns_type(way, tmp_path):
     )  # fmt: skip
     assert [row[2] for row in move.log("s")] == [T, T + 1, T + 2000]
     assert move.rows("SELECT read_seq, last_fetch_time FROM participants") == [(2, T + 1)]
+
+
+def test_a_timestamp_is_the_instant_that_it_is(request, sqlite_copy, tmp_path):
+    """Whatever the clocks of the server and of the hospital say; this server's is at +03:00."""
+    move = Moving(source_of("mysql", request), sqlite_copy, tmp_path)
+    rows = {"sessions": [session("s")], "participants": [member("s", "p")]}
+    build(move.source, rows, originals.metadata(times=TIMESTAMP))
+    change(
+        move.source,
+        "INSERT INTO muc_messages (id, session_id, sender_id, type, content, timestamp)"
+        f" VALUES ('a', 's', 'd', 1, 'x', FROM_UNIXTIME({T // 1000}))",
+        f"UPDATE participants SET last_fetch_time = FROM_UNIXTIME({T // 1000 + 5})",
+    )
+    move.run("--timezone", "Asia/Shanghai")
+    assert [row[2] for row in move.log("s")] == [T]
+    assert move.rows("SELECT read_seq FROM participants") == [(1,)]
+
+
+def test_tables_that_are_missing_are_reported_or_refused(move):
+    rows = {"sessions": [session("s")], "muc_messages": [message("a", "s", T)]}
+    build(move.source, rows)
+    change(
+        move.source, *(f"DROP TABLE {name}" for name in ("doctors", "app_status", *CHANNELS[1:]))
+    )
+    report = move.run()
+    assert report["missing_tables"] == [*CHANNELS[1:], "doctors", "app_status"]
+    assert report["imported"]["muc_messages"] == 1 and "doctors" not in report["source"]
+    for table in ("muc_messages", "topics"):
+        change(move.source, f"ALTER TABLE {table} RENAME TO gone_{table}")
+        assert table in move.run(status=2)
+
+
+def test_a_topics_start_in_another_session_is_replaced(move):
+    log = [message(f"m{n}", "s", T + n * 10, "p") for n in range(4)]
+    moved(
+        move,
+        {
+            "sessions": [session("s"), session("t")],
+            "muc_messages": [*log, message("far", "t", T)],
+            "topics": [topic("c", "s", create_time=T + 15, start_message_id="far",
+                             end_message_id="m3")],
+        },
+    )  # fmt: skip
+    assert [row[3] for row in move.log("s")] == [None, None, "c", "c"]
+    assert move.rows("SELECT start_message_id, end_seq FROM topics") == [("m2", 4)]
 
 
 def test_a_complete_run_appends_what_is_newer_and_raises_marks(move):
@@ -195,8 +239,38 @@ def test_a_dry_run_changes_nothing(move):
     before = move.everything()
     report = move.run("--dry-run")
     assert report["imported"]["muc_messages"] == 1 and report["rejected"] == {"no_session": 1}
+    assert report["dry_run"] is True and report["would_make"] == []
     assert move.everything() == before and len(move.rejects()) == 1
     assert ask(move.source, "SELECT count(*) FROM muc_messages") == [(2,)]
+    move.run()
+    before = move.everything()
+    report = move.run("--dry-run")
+    assert sum(report["imported"].values()) == 0 and move.everything() == before
+
+
+def test_a_dry_run_does_not_even_make_the_schema(tmp_path, postgres_server):
+    source = build(
+        f"sqlite:///{tmp_path}/original.db",
+        {"sessions": [session("s")], "muc_messages": [message("a", "s", T)]},
+    )
+    file = tmp_path / "none" / "imd.db"
+    for target in (postgres_server.create_database(), f"sqlite:///{file}"):
+        report = Moving(source, target, tmp_path / "state").run("--dry-run")
+        assert report["imported"]["muc_messages"] == 1
+        assert report["would_make"] == ["the schema"]
+        if target.startswith("postgres"):
+            there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'im'"
+            assert ask(target, there) == [(0,)]
+    assert not file.parent.exists()
+
+
+def test_a_dry_run_leaves_an_older_schema_as_it_is(tmp_path):
+    source = build(f"sqlite:///{tmp_path}/original.db", {"sessions": [session("s")]})
+    target = f"sqlite:///{tmp_path}/old.db"
+    upgrade(target, "0002")
+    said = Moving(source, target, tmp_path / "state").run("--dry-run", status=2)
+    assert "0002" in said and "imdctl migrate" in said
+    assert current(target) == "0002"
 
 
 def test_a_map_names_other_tables_columns_and_units(move, tmp_path: Path):
@@ -229,48 +303,6 @@ def test_what_cannot_be_read_is_status_2(move, tmp_path: Path):
                 "mysql://u:secret@127.0.0.1:1/x"):  # fmt: skip
         said = Moving(url, move.target, tmp_path).run(status=2)
         assert "secret" not in said and "\n" not in said
-
-
-@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_a_run_that_is_killed_goes_on_where_it_was(kind, request, postgres_copy, tmp_path):
-    """Two kill -9 in between: the result is that of one run, the rejects among it."""
-    rows = history(random.Random(11), 900, 60)
-    rows["muc_messages"] += [message(f"lost{n}", "gone", T) for n in range(7)]
-    rows["muc_messages"] += [message(f"big{n}", "s100", T + n // 2, "a") for n in range(30_000)]
-    source = source_of(kind, request)
-    build(source, rows)
-    move = Moving(source, postgres_copy, tmp_path)
-    killed = 0
-    for wanted in (1, 25_000):
-        run = move.start()
-        deadline = time.monotonic() + 100
-        while run.poll() is None and time.monotonic() < deadline:
-            if move.rows("SELECT count(*) FROM messages")[0][0] >= wanted:
-                run.send_signal(signal.SIGKILL)
-                killed += 1
-                break
-            time.sleep(0.01)
-        run.communicate()
-    assert killed == 2
-    report: Any = move.run()
-    assert report["resumed"] is True and report["sessions_different"] == 0
-    assert report["sessions_compared"] == 900
-    assert report["rejected"] == {"no_session": 7} and len(move.rejects()) == 7
-    assert {n: report["source"][n] for n in rows} == {n: len(rows[n]) for n in rows}
-    imported = report["imported"]
-    assert imported["muc_messages"] == len(rows["muc_messages"]) - 7
-    assert imported["participants"] == len(rows["participants"])
-    assert move.rows("SELECT count(*) FROM messages")[0][0] == sum(
-        imported[name] for name in imported if name.endswith("_messages")
-    )
-    bad = move.rows(
-        "SELECT s.id FROM sessions s WHERE s.last_seq <> (SELECT count(*) FROM messages m"
-        " WHERE m.session_id = s.id) OR s.counted <> (SELECT count(*) FROM messages m"
-        " WHERE m.session_id = s.id AND m.type <> 2105)"
-    )
-    assert bad == []
-    again = move.run()
-    assert sum(again["imported"].values()) == 0 and again["resumed"] is False
 
 
 def test_what_retention_deleted_does_not_come_back(move):

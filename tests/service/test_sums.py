@@ -50,9 +50,14 @@ def test_counters_histograms_and_gauges_are_added_up():
 
 def test_what_cannot_be_added_is_the_worst():
     one, other = process(1, lag=0.5, bus=False), process(1, lag=0.1)
+    one.sources.ledgers = lambda: {"fields_differ": 3}
+    other.sources.ledgers = lambda: {"fields_differ": 3, "missing_in_imd": 1}
     all_ = values(Gathered([(1, families(one)), (2, families(other))]))
     assert all_["imd_reactor_lag_seconds",] == 0.5
     assert all_["imd_bus_up",] == 0
+    # each tells what one of them found for all
+    assert all_["imd_reconcile_differences", "fields_differ"] == 3
+    assert all_["imd_reconcile_differences", "missing_in_imd"] == 1
     assert [value for key, value in all_.items() if key[0] == "imd_info"] == [1]
 
 

@@ -44,6 +44,14 @@ TABLES = (
         reason text NOT NULL
     )
     """,
+    # When the ledgers were last compared by the clock, for all processes, and what differed then.
+    """
+    CREATE TABLE ledger_turns (
+        name text PRIMARY KEY,
+        begun bigint NOT NULL,
+        found text NOT NULL
+    )
+    """,
 )
 
 

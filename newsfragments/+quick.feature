@@ -1,0 +1,1 @@
+`imdctl import-legacy` reads the original's message tables from end to end and orders them itself, which takes a tenth of the original's time; `--dry-run` leaves even the schema unmade. Of several processes one compares the ledgers by the clock.
