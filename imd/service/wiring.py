@@ -113,18 +113,23 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     steps.add("sockets", front.sockets.stop, AT_ONCE)
     collect_seldom(steps)
     port = await place.open_port(settings, front.site)
-    drain = Drain(
+    drain = draining(front, port, lambda: place.patience(http.drain), reactor)
+    steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
+    place.ready(settings, port, steps)
+
+
+def draining(front: Front, port: Any, seconds: Callable[[], float], reactor: Any) -> Drain:
+    """What takes leave of everybody, within so many seconds."""
+    return Drain(
         last_call=front.last_call,
         shut=front.shut,
         port=port,
         sockets=front.sockets.drain,
         idle=front.dispatch.idle,
         connections=lambda: len(front.site.channels),
-        seconds=lambda: place.patience(http.drain),
+        seconds=seconds,
         clock=reactor,
     )
-    steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
-    place.ready(settings, port, steps)
 
 
 def follow_deletions(
