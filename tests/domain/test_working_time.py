@@ -146,6 +146,15 @@ def test_an_hour_that_the_clock_shows_twice_counts_twice_and_a_lost_one_not_at_a
     assert calendar.worked(autumn, autumn + DAY) == 4 * HOUR
 
 
+def test_a_date_that_is_shown_again_after_midnight_counts_on() -> None:
+    """In St. John's the clock went back from 00:01 to 23:01 of the day before."""
+    zone = ZoneInfo("America/St_Johns")
+    calendar = Calendar({5: ((23 * 60, 24 * 60),)}, zone)  # the Saturday
+    after = ms("2006-10-29T00:00:30", zone)
+    assert calendar.worked(after, after + HOUR) == HOUR - MINUTE
+    assert calendar.worked(after - 2 * HOUR, after + HOUR) == 2 * HOUR - MINUTE
+
+
 def test_a_calendar_without_work_never_reaches_a_limit() -> None:
     calendar = Calendar({}, SHANGHAI, {date(2026, 1, 5): ((0, 60),)})
     assert calendar.reached(BEGIN, HOUR) == ms("2026-01-05T01:00")

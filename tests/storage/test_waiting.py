@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from imd.storage.migrations.waiting_triggers import _COUNTED
 from tests.storage.ground import Ground
 
+#: what a sum of a day is made of
+COUNTED = ("create_time", "type", "status", "reply", "team_code", "reply_by", "reply_time")
 WAITING = "SELECT id, session_type, create_time FROM topics WHERE status = 0 AND reply = 0"
 KEPT = "SELECT topic_id, session_type, create_time FROM topics_waiting"
 
@@ -60,7 +61,7 @@ async def test_a_topic_that_is_repaired_is_not_told_of_twice(ground: Ground) -> 
     assert await ground.rows("SELECT create_time, told FROM topics_waiting") == [(5, 1)]
 
 
-@pytest.mark.parametrize("column", _COUNTED)
+@pytest.mark.parametrize("column", COUNTED)
 @pytest_twisted.ensureDeferred
 async def test_a_change_that_figures_show_is_noted_and_no_other(ground: Ground, column) -> None:
     await ground.session("s", "A", "B")
