@@ -69,7 +69,7 @@ test: setup
 faults: setup
 	@IMD_FAULTS_SEEDS=$${IMD_FAULTS_SEEDS:-5} IMD_FAULTS_SECONDS=$${IMD_FAULTS_SECONDS:-60} \
 	  IMD_FAULTS_MUTANTS=$${IMD_FAULTS_MUTANTS:-all} \
-	  $(BIN)/python -m pytest tests/faults -q $(ARGS)
+	  $(BIN)/python -m pytest tests/faults tests/e2e/test_versions.py -q $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ channel.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -90,14 +90,30 @@ class Connection(txredisapi.SubscriberProtocol):  # type: ignore[misc]
             self.log.warn("Redis sent what is not its protocol; the connection is dropped")
             self.abort()
 
+    def tryConvertData(self, data: Any) -> Any:
+        """Everything stays as it is; the library looks at each part to find that out."""
+        return data
+
     def abort(self) -> None:
         """Drop the connection; all that waits for an answer fails."""
         self.transport.abortConnection()
 
     def ask(self, *command: object) -> Deferred[Any]:
         """Redis' answer to a command; fails with a RedisError. The caller sets the deadline."""
-        answer: Deferred[Any] = self.execute_command(*command)
+        if not self.connected:
+            raise txredisapi.ConnectionError("Not connected")
+        # As execute_command, without its pipelines and its own time-out.
+        self.transport.write(_written(command))
+        answer: Deferred[Any] = self.replyQueue.get().addCallback(self.handle_reply)
         return answer
+
+
+def _written(command: Sequence[object]) -> bytes:
+    parts = [b"*%d\r\n" % len(command)]
+    for word in command:
+        text = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
+    return b"".join(parts)
 
 
 def _deaf(payload: bytes) -> None:

@@ -41,6 +41,8 @@ class Run:
     healing: float = 45.0
     catching_up: float = 20.0
     source: Path | None = None
+    #: what happens instead of what the seed draws
+    steps: Sequence[Step] | None = None
 
 
 async def run(
@@ -53,7 +55,9 @@ async def run(
     try:
         await world.start()
         names = possible(world) if what.faults is None else what.faults
-        steps = plan(what.seed, what.seconds, names, what.pairs, what.longest)
+        steps = what.steps
+        if steps is None:
+            steps = plan(what.seed, what.seconds, names, what.pairs, what.longest)
         history.add(
             "meta", seed=what.seed, nodes=what.nodes, workers=what.workers,
             database=world.url.partition(":")[0], faults=list(names), services=[SERVICE],
