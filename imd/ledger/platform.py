@@ -167,9 +167,9 @@ class Platform:
 
     def named(self, codes: Collection[str]) -> dict[str, Entry]:
         """These consults, as far as they are there."""
-        rows = self._named("wlyy_consult", "code", codes)
+        rows, wanted = self._named("wlyy_consult", "code", codes), set(codes)
         entries = self._with_teams([self._entry(row) for row in rows])
-        return {entry.code: entry for entry in entries if entry.code in set(codes)}
+        return {entry.code: entry for entry in entries if entry.code in wanted}
 
     def teams_of(self, codes: Collection[str]) -> dict[str, list[Team]]:
         """The team rows by consult."""
