@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from imd.config.settings import FROM_FILE
 from imd.config.sources import KEYS
@@ -33,9 +34,11 @@ RUN = {page: {"sh"} for page in TUTORIALS} | {
     "guides/webhooks.md": {"python", "js", "java"},
     "guides/wechat.md": {"sh"},
     "moving.md": {"sh"},
+    "operation.md": {"yaml"},
     "push.md": {"python", "sh"},
     # by tests/browser/test_consult.py
     "sdk.md": {"js"},
+    "topics.md": {"sh"},
 }
 
 
@@ -68,6 +71,14 @@ def _known(key: str, value: object) -> None:
     assert isinstance(value, dict), f"{key} is no setting"
     for name, inner in value.items():
         _known(f"{key}.{name}", inner)
+
+
+def test_what_prometheus_is_told_can_be_read_and_names_rules_that_ship():
+    (block,) = blocks("operation.md", "yaml")
+    told = yaml.safe_load(block)
+    assert told["scrape_configs"][0]["static_configs"][0]["targets"]
+    for name in told["rule_files"]:
+        assert (DOCS.parent / "etc" / "prometheus" / name).is_file()
 
 
 @pytest.mark.parametrize("page", TUTORIALS)

@@ -30,6 +30,8 @@ def take(line: str) -> None:
     """Parse a call as imdctl does, and run nothing; click's error where it is none."""
     # Usage as in "[--apply]" and "retry [ID ...]" is read as if all of it was given.
     plain = re.sub(r"[\[\]]| \.\.\.|…", "", _REST.split(line)[0])
+    if plain.count("'") % 2:  # the end of the shell's word around the call
+        plain = plain.removesuffix("'")
     words = options_first(shlex.split(plain, comments=True)[1:])
     command: click.Command = imdctl
     ctx = click.Context(imdctl, info_name="imdctl")
