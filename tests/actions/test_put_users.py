@@ -45,7 +45,9 @@ async def test_each_entry_is_stored_or_refused_for_itself(home: Household) -> No
 
 @pytest_twisted.ensureDeferred
 async def test_the_same_again_changes_nothing_and_leaves_no_note(home: Household) -> None:
-    entries = [{"user_id": f"P{n}", "kind": "patient", "name": f"n{n}"} for n in range(40)]
+    entries: list[dict[str, str | None]] = [
+        {"user_id": f"P{n}", "kind": "patient", "name": f"n{n}"} for n in range(40)
+    ]
     assert set(results(await home.put_users(ADMIN, users=entries))) == {"created"}
     first = await notes(home)
     assert len(first) == 40

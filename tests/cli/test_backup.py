@@ -138,7 +138,9 @@ def test_a_restore_is_refused_while_somebody_is_there(capsys, url, file):
     answer(capsys, "restore", str(file), "--force")
 
 
-def test_a_newer_schema_is_refused(capsys, url, file):
+@pytest.mark.parametrize("migrate", ["true", "false"])
+def test_a_newer_schema_is_refused(capsys, monkeypatch, url, file, migrate):
+    monkeypatch.setenv("IMD_DATABASE_AUTO_MIGRATE", migrate)
     with sync_transaction(url) as tx:
         tx.connection.run("UPDATE schema_version SET version_num = '9999'")
     _raw_copy(url, file)
