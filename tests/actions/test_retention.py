@@ -154,6 +154,7 @@ async def test_a_session_that_keeps_newer_messages_keeps_its_seqs(town: Town) ->
     assert await seqs(town) == [6, 7, 8]
     assert (await town.send("s", "D")).seq == 9
     session = await town.session("s")
+    assert session.last_message is not None
     assert (session.last_seq, session.last_message.seq) == (9, 9)
     await check_counts(town)
 
@@ -182,7 +183,7 @@ async def test_each_deletion_is_noted_with_counts_and_seqs(town: Town) -> None:
         ("retention.applied", "retention",
          {"process": {"sessions": 1, "sessions_deleted": 0, "topics": 1, "messages": 2}}),
     ]  # fmt: skip
-    assert (await town.house.db.read(lambda tx: tx.audit.verify()))[1] is None
+    assert (await town.ground.store.database.read(lambda tx: tx.audit.verify()))[1] is None
 
 
 # ---- medical records: their time runs from the patient's last visit
@@ -527,7 +528,7 @@ async def test_a_held_user_keeps_every_session_that_is_the_users(town: Town, rol
     if role == "former starter":
         await town.start("s", "t", by="X")
         await town.end("s", "t")
-        await town.house.db.write(
+        await town.ground.store.database.write(
             lambda tx: tx.connection.run("UPDATE messages SET sender_id = 'D'")
         )
     if role != "member":

@@ -57,10 +57,12 @@ def fill(url: str) -> None:
             (27, Card('{"药": "阿司匹林", "n": 1.0}'), None),
         ]  # fmt: skip
         stored = []
-        for number, (type_, content, topic) in enumerate(said, 1):
+        for number, (type_, content, topic_id) in enumerate(said, 1):
             locked = tx.sessions.lock("s1")
             assert locked is not None
-            draft = Draft(f"{number:032x}", "s1", "D1", type_, content, topic_id=topic)
+            draft = Draft(
+                f"{number:032x}", "s1", "D1", type_, content, "李<i>医生", topic_id=topic_id
+            )
             stored += tx.log.append(locked, [draft], NOW)
         tx.messages.recall(stored[4].message, "D1", NOW)
         start, end = stored[2].message.id, stored[5].message.id
@@ -86,7 +88,7 @@ def public(capsys) -> str:
 
 
 @pytest.fixture
-def sealed_file(capsys, public, tmp_path) -> Path:
+def sealed_file(capsys, public, tmp_path: Path) -> Path:
     path = tmp_path / "c1.sealed"
     exported(capsys, path, "c1", "--format", "sealed")
     return path
@@ -94,7 +96,7 @@ def sealed_file(capsys, public, tmp_path) -> Path:
 
 def audit(capsys) -> list[Any]:
     assert run(["audit", "show", "--action", "transcript.*", "--json"]) == 0
-    items = json.loads(capsys.readouterr().out)["items"]
+    items: list[Any] = json.loads(capsys.readouterr().out)["items"]
     assert run(["audit", "verify"]) == 0
     capsys.readouterr()
     return items
@@ -213,7 +215,7 @@ def test_the_page_is_escaped_and_loads_nothing(capsys, tmp_path) -> None:
     assert not re.search(r"<(img|link|iframe|object|a|base|form)\b|<[^>]*(src|href)=|url\(", text)
     assert "default-src 'none'" in text
     assert html.escape(EVIL) in text
-    for word in ("王&lt;小&gt;明", "家庭&lt;医生&gt;", "头&lt;痛&gt;"):
+    for word in ("李&lt;i&gt;医生", "王&lt;小&gt;明", "家庭&lt;医生&gt;", "头&lt;痛&gt;"):
         assert word in text
     tags = re.findall(r"</?(\w+)", re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL))
     assert {tags.count(tag) % 2 for tag in set(tags) - {"meta", "br"}} == {0}

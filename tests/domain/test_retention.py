@@ -91,7 +91,8 @@ def test_a_consult_longer_than_a_part_goes_in_several() -> None:
 @pytest.mark.parametrize("seed", range(200))
 def test_parts_are_the_whole_and_nothing_that_stays_is_touched(seed) -> None:
     chance = random.Random(seed)
-    consults, seq = [], chance.randrange(1, 4)
+    consults: list[Consult] = []
+    seq = chance.randrange(1, 4)
     while seq < 60 and len(consults) < 8:
         last = seq + chance.randrange(12)
         time = chance.choice((OLD, OLD, NEW))
