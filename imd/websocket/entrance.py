@@ -62,8 +62,9 @@ async def _login(link: Link, call: Call) -> None:
         raise Forbidden(f"The token's role does not allow the client type '{client}'.")
     link.caller, link.user_id, link.client, link.address = caller, user_id, client, ""
     if caller.expires_at is not None:
-        expired = caller.expires_at <= room.house.clock.now()
-        link.expires_at = caller.expires_at + (LEEWAY if expired else 0)
+        now = room.house.clock.now()
+        link.expires_at = caller.expires_at + (LEEWAY if caller.expires_at <= now else 0)
+        link.look_within((link.expires_at - now) / 1000)
     await room.in_turn(lambda: _let_in(link, call, params))
 
 

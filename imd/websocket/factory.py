@@ -37,7 +37,7 @@ from imd.websocket.turnstile import Turnstile
 from imd.wire.closing import Close
 from imd.wire.codec import encode
 
-#: seconds between two sweeps over all links
+#: seconds between two sweeps over the links of which something may be due
 SWEEP = 1.0
 #: seconds after which one that found too many waiting may come again
 BUSY = 5
@@ -136,6 +136,7 @@ class Sockets:
 
     def _open(self, link: Link) -> None:
         self._links[link] = None
+        link.look_within(self._settings.login_timeout)
         if self.room.draining is not None:
             link.end(Close.DRAINING, self._delay())
 
@@ -158,7 +159,7 @@ class Sockets:
     def _tick(self) -> None:
         self.room.tick += 1
         now = self._clock.now()
-        for link in list(self._links):
+        for link in self.room.looks.at(self.room.tick):
             try:
                 link.sweep(now)
             except Exception:

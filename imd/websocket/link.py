@@ -52,9 +52,9 @@ class Link:
     """A connection from its handshake to its end."""
 
     __slots__ = (
-        "address", "bad", "caller", "client", "delay", "expires_at", "heard", "held", "pinged",
-        "rated", "reading", "room", "sends", "session_id", "since", "stalled", "state", "turns",
-        "user_id", "wire", "write",
+        "address", "bad", "caller", "client", "delay", "expires_at", "heard", "held", "look",
+        "pinged", "rated", "reading", "room", "sends", "session_id", "since", "stalled", "state",
+        "turns", "user_id", "wire", "write",
     )  # fmt: skip
 
     def __init__(self, room: Room, wire: Wire, address: str) -> None:
@@ -77,6 +77,7 @@ class Link:
         self.bad = self.rated = 0
         #: ticks: of the last frame, of the last ping, of the last change of state that is timed
         self.heard = self.pinged = self.since = room.tick
+        self.look = 0
         #: ms that a draining server asks it to wait
         self.delay = 0
         #: ticks since when the peer does not read, and since when it is not read from
@@ -166,11 +167,13 @@ class Link:
     def part(self) -> None:
         """The connection is gone."""
         self.withdraw()
+        self.room.looks.forget(self)
         self.room.closed(self)
 
     def withdraw(self) -> None:
         """It is closing or gone: nothing is delivered to it, nothing more is begun."""
         self.since = self.room.tick
+        self.look_within(SLOW_GRACE + 1)
         self.write, self.held = _drop, None
         self.room.admission.leave(self)
         if self.turns is not None:
@@ -208,6 +211,7 @@ class Link:
         """The peer does not read: begin no requests until it does."""
         if self.stalled is None:  # the transport says so again with each write
             self.stalled = self.room.tick
+            self.look_within(self.room.settings.peer_timeout)
 
     def flow(self) -> None:
         """Everything written has gone out."""
@@ -278,24 +282,46 @@ class Link:
 
     # ---- time
 
+    def look_within(self, ticks: float) -> None:
+        """Something may be due in so many ticks."""
+        self.room.looks.within(self, self.room.tick, ticks)
+
     def sweep(self, now: int) -> None:
-        """A second has passed; ``now`` in ms is compared with the end of the token."""
+        """Do what is due; ``now`` in ms is compared with the end of the token."""
         tick, settings = self.room.tick, self.room.settings
         if self.state is State.CLOSING:
             if tick - self.since > CLOSE_GRACE:
                 self.wire.abort()
+            left = self.since + CLOSE_GRACE + 1.0 - tick
         elif self.state is State.ANONYMOUS:
             if tick - self.since >= settings.login_timeout:
                 self.fire(Event.OVERDUE)
-        elif self.expires_at is not None and now >= self.expires_at:
-            self.end(Close.UNAUTHENTICATED)
-        elif self.stalled is not None and tick - self.stalled >= settings.peer_timeout:
-            self.end(Close.SLOW_CONSUMER)
-        elif self.reading is None and tick - self.heard >= settings.peer_timeout:
-            self.wire.abort()
-        elif tick - self.pinged >= settings.heartbeat:
+            left = self.since + settings.login_timeout - tick
+        else:
+            left = self._sweep_open(now, tick)
+        if self.state is not State.CLOSED:
+            self.look_within(left)
+
+    def _sweep_open(self, now: int, tick: int) -> float:
+        """The same of one that has logged in; in how many ticks something may be due."""
+        settings = self.room.settings
+        ends = [float("inf")]
+        if self.expires_at is not None:
+            ends.append((self.expires_at - now) / 1000)
+            if now >= self.expires_at:
+                self.end(Close.UNAUTHENTICATED)
+        if self.stalled is not None:
+            ends.append(self.stalled + settings.peer_timeout - tick)
+            if ends[-1] <= 0:
+                self.end(Close.SLOW_CONSUMER)
+        if self.reading is None:
+            ends.append(self.heard + settings.peer_timeout - tick)
+            if ends[-1] <= 0:
+                self.wire.abort()
+        if tick - self.pinged >= settings.heartbeat:
             self.pinged = tick
             self.wire.ping()
+        return min(self.pinged + settings.heartbeat - tick, *ends)
 
     def hold(self) -> None:
         """Keep what delivery writes until :meth:`release`, so that the login's result is first."""

@@ -44,6 +44,10 @@ def _subprotocol(offered: Collection[str]) -> str | None:
     return "imd.v2" if "imd.v2" in offered else None
 
 
+#: a ping, and a masked pong, that carry nothing; the mask's four bytes follow
+_PING, _PONG, _PONG_BYTES = b"\x89\x00", b"\x8a\x80", 6
+
+
 class SocketProtocol(WebSocketServerProtocol):
     """One connection. Options are attributes of the class that the factory makes of this one."""
 
@@ -53,6 +57,8 @@ class SocketProtocol(WebSocketServerProtocol):
     log = make_logger(level="critical")
     note = Logger()
     transport: Any
+    data: Any
+    current_frame: Any
     message_data: Any
     _perMessageCompress: Any
 
@@ -103,8 +109,17 @@ class SocketProtocol(WebSocketServerProtocol):
         self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
-        """As Autobahn's own, without describing each piece to a log that is closed."""
+        """As Autobahn's own, without describing each piece to a log that is closed.
+
+        The answer to a ping comes alone as a rule, and says nothing but that the peer is there.
+        """
+        if len(data) == _PONG_BYTES and data.startswith(_PONG) and self._is_between_frames():
+            self.link.heard = self.link.room.tick
+            return
         self._dataReceived(data)
+
+    def _is_between_frames(self) -> bool:
+        return not self.data and self.current_frame is None and self.state == self.STATE_OPEN
 
     def onMessageEnd(self) -> None:
         """As Autobahn's own, without its events for listeners, which cost a Deferred a frame."""
@@ -204,7 +219,10 @@ class SocketProtocol(WebSocketServerProtocol):
         self.dropConnection(abort=True)
 
     def ping(self) -> None:
-        self.sendPing()
+        if self._straight is not None:
+            self.put(_PING)
+        else:
+            self.sendPing()
 
     def stop_reading(self) -> None:
         self.transport.pauseProducing()

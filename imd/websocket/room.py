@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from imd.actions.ports import House
 from imd.websocket.arrivals import LOOKS, MOST, Arrivals
+from imd.websocket.looks import Looks
 from imd.websocket.turns import Turn
 from imd.wire.fields import Request
 
@@ -111,6 +112,7 @@ class Room:
         self.house, self.admission, self.methods = house, admission, methods
         self.settings = settings
         self.tick = 0
+        self.looks = Looks()
         #: while the server says goodbye: the ms that whoever still comes is asked to wait
         self.draining: Callable[[], int] | None = None
         #: called when a link is closed, by whoever counts them
