@@ -44,7 +44,7 @@ from imd.config.settings import HttpSettings
 #: connections that wait for us in the kernel: as many as come back at once after a restart
 BACKLOG = 4096
 #: connections that are accepted in one turn of the reactor
-ACCEPTS = 16
+ACCEPTS = 2
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 

@@ -33,7 +33,9 @@ from imd.wire.frames import Call, EnterParams, LoginParams
 async def login(link: Link, turn: Turn) -> None:
     """Log in, or be turned away with an error and a close (page 3.1)."""
     try:
-        await _login(link, turn.call)
+        await link.room.turnstile.turn()
+        if link.state is State.LOGGING_IN:
+            await _login(link, turn.call)
     except CancelledError:
         raise
     except ImError as error:

@@ -49,7 +49,7 @@ class Sockets:
     """All sockets of this process.
 
     ``is_secure`` and ``client_address`` say of a request what a trusted proxy may have said of it
-    (page 5.6). ``random`` spreads a drain; a ``turnstile`` of its own makes handshakes wait.
+    (page 5.6). ``random`` spreads a drain; a ``turnstile`` of its own makes newcomers wait.
     """
 
     log = Logger()
@@ -68,13 +68,13 @@ class Sockets:
     ) -> None:
         self._clock, self._reactor, self._random = house.clock, reactor, random
         self._settings = settings
-        self.room = Room(house, admission, METHODS, settings)
+        self._turnstile = Turnstile(reactor) if turnstile is None else turnstile
+        self.room = Room(house, admission, METHODS, settings, self._turnstile)
         self.room.closed = self._closed
         self._links: dict[Link, None] = {}
         self._empty: Deferred[None] | None = None
         self._until = 0.0
         self._farewell: list[IDelayedCall] = []
-        self._turnstile = Turnstile(reactor) if turnstile is None else turnstile
         self.resource = SocketResource(
             SocketFactory(self.room, self._open, reactor),
             settings,

@@ -19,6 +19,7 @@ from imd.actions.ports import House
 from imd.websocket.arrivals import LOOKS, MOST, Arrivals
 from imd.websocket.looks import Looks
 from imd.websocket.turns import Turn
+from imd.websocket.turnstile import Turnstile
 from imd.wire.fields import Request
 
 #: see :attr:`Room.logins`
@@ -108,9 +109,10 @@ class Room:
         admission: Admission,
         methods: Mapping[str, Method],
         settings: SocketSettings,
+        turnstile: Turnstile,
     ) -> None:
         self.house, self.admission, self.methods = house, admission, methods
-        self.settings = settings
+        self.settings, self.turnstile = settings, turnstile
         self.tick = 0
         self.looks = Looks()
         #: while the server says goodbye: the ms that whoever still comes is asked to wait

@@ -1,8 +1,8 @@
 """Newcomers one after another: a storm of them must not keep everybody else waiting.
 
 After a restart of a proxy or a roll, thousands of pages come back within a second. Their handshakes
-pass here one at each turn of the reactor, so that what the others ask comes in between; at most
-``MOST`` may wait. It refuses to know what a newcomer wants.
+and logins pass here one at each turn of the reactor, so that what the others ask comes in between;
+at most ``MOST`` may wait. It refuses to know what a newcomer wants.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from imd.domain.errors import Unavailable
 
 #: newcomers that may wait: some seconds' worth
 MOST = 10_000
@@ -42,6 +45,18 @@ class Turnstile:
             return False
         self._waiting.append(pass_through)
         return True
+
+    def turn(self) -> Deferred[None]:
+        """Fires when it is one's turn; Unavailable when too many wait."""
+        done: Deferred[None] = Deferred()
+
+        def pass_through() -> None:
+            if not done.called:  # else it has gone meanwhile
+                done.callback(None)
+
+        if not self.enter(pass_through):
+            done.errback(Unavailable("Too many connect at this moment."))
+        return done
 
     def stop(self) -> None:
         """Forget whoever waits."""

@@ -81,7 +81,7 @@ def test_one_that_fails_does_not_stop_the_others():
 
 
 def test_few_logins_ask_the_database_at_once():
-    room = Room(cast(Any, None), cast(Any, None), {}, SocketSettings())
+    room = Room(cast(Any, None), cast(Any, None), {}, SocketSettings(), Turnstile(Clock()))
     asked: list[Deferred[None]] = []
 
     async def ask() -> None:
@@ -96,3 +96,18 @@ def test_few_logins_ask_the_database_at_once():
     assert len(asked) == LOGINS + 1
     asked[1].errback(Unavailable())
     assert len(asked) == LOGINS + 2
+
+
+def test_who_waits_for_a_turn_gets_it_or_is_told():
+    turns, passed = Turns(), []
+    turnstile = Turnstile(cast(Any, turns), most=2)
+    waiting = [turnstile.turn() for _ in range(4)]
+    for number, turn in enumerate(waiting):
+        turn.addCallbacks(lambda _, n=number: passed.append(n), lambda failure: failure.type)
+    assert passed == [0]
+    assert waiting[3].result is Unavailable
+    waiting[1].addErrback(lambda failure: None)
+    waiting[1].cancel()
+    turns.turn()
+    turns.turn()
+    assert passed == [0, 2]
