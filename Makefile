@@ -58,7 +58,7 @@ setup: $(VENV)/.test-stamp
 run: $(VENV)/.run-stamp
 	@exec $(BIN)/twistd -n --pidfile= imd $(ARGS)
 
-# What docs/sdk.md and the SDK's types take from elsewhere: comments, routes, the SRI hash.
+# What docs/sdk.md, sdk.zh.md and the SDK's types take from elsewhere: comments, routes, the SRI hash.
 sdk-reference: setup
 	@$(BIN)/python docs/sdk_reference.py
 

@@ -2,7 +2,9 @@
 
 The types of the REST functions come from the OpenAPI document into ``im.client.d.ts``. The
 reference in ``sdk.md`` comes from the comments of ``im.client.js``, its table of functions from the
-table in that file, the SRI hash from its bytes. ``--check`` only says whether all that is current.
+table in that file, the SRI hash from its bytes. The Chinese page gets the hash and the table, too;
+what is said there of a function stays as it was translated. ``--check`` only says whether all that
+is current.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from imd.web.sdk import FOLDER, integrity
 from imd.wire.codec import encode
 
 PAPER = Path(__file__).with_name("sdk.md")
+CHINESE = Path(__file__).with_name("sdk.zh.md")
 TYPES = FOLDER / "im.client.d.ts"
 SOURCE = FOLDER / "im.client.js"
 GROUPS = ("Application", "Users", "Sessions")
 
 _GROUP = re.compile(r"^    (\w+): \{\n((?: {6}\w+: \".*\",\n)+)    \},", re.MULTILINE)
 _ENTRY = re.compile(r"(\w+): \"(\w+) (\S+)\"")
+_ROW = re.compile(r"^\| `(\w+)` \| [A-Z]+ `[^`]+` \| (.+) \|$", re.MULTILINE)
 _COMMENT = re.compile(r"/\*\*((?:(?!\*/).)*)\*/", re.DOTALL)
 _SPOKEN = re.compile(r"(?P<call>(?P<on>chat|im)\.\w+\(.*?\))(?:: | (?P<gives>→ )|$)(?P<said>.*)")
 
@@ -155,16 +159,16 @@ def _sentence(text: str) -> str:
     return text if not text or text.endswith(".") else text + "."
 
 
-def table() -> str:
-    """The REST functions."""
+def table(head: str, translated: dict[str, str]) -> str:
+    """The REST functions; English is what has not been translated."""
     summaries = {
         operation["operationId"]: operation["summary"]
         for item in openapi()["paths"].values()
         for operation in item.values()
-    }
+    } | translated
     lines = []
     for group, entries in functions().items():
-        lines += [f"### `im.{group}`", "", "| function | request | |", "|---|---|---|"]
+        lines += [f"### `im.{group}`", "", head, "|---|---|---|"]
         lines += [
             f"| `{name}` | {verb} `{path.replace('|', ' or ')}` | {summaries.get(name, '')} |"
             for name, (verb, path) in entries.items()
@@ -195,9 +199,12 @@ def papers() -> dict[Path, tuple[str, str]]:
         f'```html\n<script src="https://im.example/sdk/im.client.js"\n'
         f'        integrity="{integrity()}"\n        crossorigin="anonymous"></script>\n```\n'
     )
+    english = table("| function | request | |", {})
+    chinese = table("| 函数 | 请求 | |", dict(_ROW.findall(CHINESE.read_text("utf-8"))))
     return {
         TYPES: written(TYPES, {"made": types()}),
-        PAPER: written(PAPER, {"reference": reference(), "functions": table(), "sri": script}),
+        PAPER: written(PAPER, {"reference": reference(), "functions": english, "sri": script}),
+        CHINESE: written(CHINESE, {"functions": chinese, "sri": script}),
     }
 
 
