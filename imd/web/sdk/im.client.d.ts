@@ -133,6 +133,12 @@ export interface Access { user_id: string; kind: string | null; access_token: st
 
 export interface User { id: string; kind: string | null; name: string | null; sex: number | null; birthdate: string | null; avatar: string | null; openid: string | null; team_code: string | null; title: string | null; last_active_time: number | null }
 
+export interface PutResults { items: PutResult[]; created: number; updated: number; unchanged: number; refused: number }
+
+export interface PutResult { user_id: string | null; result: "created" | "refused" | "unchanged" | "updated"; errors?: EntryProblem[] }
+
+export interface EntryProblem { field: string; message: string }
+
 export interface UserStatus { user_id: string; online: boolean; clients: string[]; app_state: string | null; last_active_time: number | null }
 
 export interface ConsultTime { user_id: string; last_active_time: number | null; last_consult_time: number | null; last_reply_time: number | null }
@@ -211,6 +217,8 @@ export interface Users {
   getUser(options: { user_id: string } & Callbacks<User>): Promise<User>;
   /** Create or update a directory entry */
   putUser(options: { user_id: string; kind?: "doctor" | "patient" | null; name?: string | null; sex?: number | null; birthdate?: string | null; avatar?: string | null; openid?: string | null; team_code?: string | null; title?: string | null } & Callbacks<User>): Promise<User>;
+  /** Create or update many directory entries */
+  putUsers(options: { users: ({ user_id: string; kind?: "doctor" | "patient" | null; name?: string | null; sex?: number | null; birthdate?: string | null; avatar?: string | null; openid?: string | null; team_code?: string | null; title?: string | null })[]; mode?: "all" | "each" } & Callbacks<PutResults>): Promise<PutResults>;
   /** Whether and where a user is online */
   getUserStatus(options: { user_id: string } & Callbacks<UserStatus>): Promise<UserStatus>;
   /** Tell whether a device shows the app */
@@ -281,7 +289,7 @@ export interface Sessions {
   /** Start a topic, making its session first where needed */
   startTopicInSession(options: { patient?: string | null; team_code?: string | null; consult_code?: string | null; consult_type?: string | null; doctor?: string | null; gp?: string | null; specialist?: string | null; topic_id: string; start_by: string; name?: string | null; description?: string | null; type?: number | null; messages?: { type: number; content: unknown; sender_id?: string }[]; user_id?: string | null; session_id?: string | null; session_type?: number | null; session_name?: string | null; participants?: (string | { id: string; role?: string })[] | null; business_type?: 1 | 2 | null } & Callbacks<Topic>): Promise<Topic>;
   /** Topics of a user's sessions, newest first */
-  listTopics(options: { user_id?: string; session_id?: string; team_code?: string[] | string; type?: number[] | string; state?: "expired" | "ongoing" | "replied" | "unreplied"; status?: 0 | 10; reply?: 0 | 1; start?: number; end?: number; cursor?: string; size?: number } & Callbacks<Page_ListedTopic_>): Promise<Page_ListedTopic_>;
+  listTopics(options: { user_id?: string; session_id?: string; team_code?: string[] | string; type?: number[] | string; state?: "expired" | "ongoing" | "replied" | "unreplied"; status?: 0 | 10; reply?: 0 | 1; start?: number; end?: number; overdue?: boolean; cursor?: string; size?: number } & Callbacks<Page_ListedTopic_>): Promise<Page_ListedTopic_>;
   /** One topic */
   getTopic(options: { topic_id: string; user_id?: string } & Callbacks<Topic>): Promise<Topic>;
   /** Change a topic (services only) */
@@ -299,7 +307,7 @@ export interface Sessions {
   /** Tell the doctors that a user enters */
   enterTopicPost(options: { session_id: string; topic_id: string; user_id?: string | null } & Callbacks<Message>): Promise<Message>;
   /** Topics of health consults */
-  listHealthTopics(options: { user_id?: string; session_id?: string; team_code?: string[] | string; type?: number[] | string; state?: "expired" | "ongoing" | "replied" | "unreplied"; status?: 0 | 10; reply?: 0 | 1; start?: number; end?: number; cursor?: string; size?: number } & Callbacks<Page_ListedTopic_>): Promise<Page_ListedTopic_>;
+  listHealthTopics(options: { user_id?: string; session_id?: string; team_code?: string[] | string; type?: number[] | string; state?: "expired" | "ongoing" | "replied" | "unreplied"; status?: 0 | 10; reply?: 0 | 1; start?: number; end?: number; overdue?: boolean; cursor?: string; size?: number } & Callbacks<Page_ListedTopic_>): Promise<Page_ListedTopic_>;
   /** Topics of health consults by team */
   listHealthTeamTopics(options: { user_id?: string; session_id?: string; type?: number[] | string; state?: "expired" | "ongoing" | "replied" | "unreplied"; status?: 0 | 10; reply?: 0 | 1; start?: number; end?: number; team_code: string[] | string; cursor?: string; size?: number } & Callbacks<Teams>): Promise<Teams>;
   /** Topics in one state */

@@ -22,6 +22,7 @@
       logoutDelete: "DELETE /users/logout",
       getUser: "GET /users/{user_id}",
       putUser: "PUT /users/{user_id}",
+      putUsers: "PUT /users",
       getUserStatus: "GET /users/{user_id}/status",
       setUserStatus: "PUT /users/{user_id}/status",
       setUserStatusPost: "POST /users/{user_id}/status",
