@@ -30,14 +30,14 @@ from imd.storage.engine import (
 CONNECT_SECONDS = 3
 #: ms; the executor's deadline is the last word, these free the server's side
 STATEMENT_MS, LOCK_MS, IDLE_MS = 8_000, 3_000, 15_000
+#: texts are written as :func:`literal` says
+_ALWAYS = "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
 _OPTIONS = (
-    "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
-    f" -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
+    f"{_ALWAYS} -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
     f" -c idle_in_transaction_session_timeout={IDLE_MS}"
 )
 _PATIENT_OPTIONS = (
-    "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
-    " -c statement_timeout=0 -c lock_timeout=60000"
+    f"{_ALWAYS} -c statement_timeout=0 -c lock_timeout=60000"
     " -c idle_in_transaction_session_timeout=0"
 )
 _BEGIN_WRITE = b"BEGIN; "

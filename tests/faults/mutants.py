@@ -66,9 +66,9 @@ MUTANTS: Final = (
         (
             Change(
                 "imd/storage/postgres.py",
-                '    f"-c search_path=im,public -c statement_timeout',
+                '    f"{_ALWAYS} -c statement_timeout={STATEMENT_MS}',
                 '    "-c synchronous_commit=off "\n'
-                '    f"-c search_path=im,public -c statement_timeout',
+                '    f"{_ALWAYS} -c statement_timeout={STATEMENT_MS}',
             ),
         ),
         ground="postgres",
