@@ -367,8 +367,8 @@ MUTANTS: Final = (
             ),
             Change(
                 "imd/websocket/link.py",
-                "elif self.stalled is not None and tick - self.stalled >= settings.peer_timeout:",
-                "elif self.stalled is not None and tick < 0:",
+                "        if self.stalled is not None:\n            ends.append(self.stalled",
+                "        if tick < 0:\n            ends.append(self.stalled",
             ),
         ),
         faults=("deaf-readers",),
