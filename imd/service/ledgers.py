@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -159,13 +159,25 @@ class Ledgers:
         return self._threaded(run)
 
     def _threaded(self, run: Callable[[], T]) -> Deferred[T]:
+        """What ``run`` gives, from the thread; who gives up before its turn leaves nothing to do.
+
+        One who gives up later is no longer told, but the thread is taken until ``run`` is done.
+        """
+        asked: Deferred[T] = Deferred()
+
+        def begin() -> T:
+            if asked.called:
+                raise CancelledError
+            return run()
+
         def done(result: Any) -> Any:
             self._waiting -= 1
             return result
 
         self._waiting += 1
-        running: Deferred[T] = deferToThreadPool(self._reactor, self._pool, run)
-        return running.addBoth(done)
+        running: Deferred[T] = deferToThreadPool(self._reactor, self._pool, begin)
+        running.addBoth(done).chainDeferred(asked)
+        return asked
 
 
 def _late(*_: object) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
 
 from imd.config.settings import assemble
 from imd.domain.errors import InvalidInput, Unavailable
@@ -96,4 +98,23 @@ async def test_a_platform_that_is_away_is_unavailable(sqlite_copy, tmp_path):
     except Unavailable:
         pass
     finally:
+        ledgers.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_gives_up_waiting_leaves_no_work_behind(sqlite_copy, tmp_path):
+    """Else a page that asks again and again keeps the thread busy with answers to nobody."""
+    ledgers = ledgers_on(sqlite_copy, "", tmp_path)
+    busy, done = Event(), []
+    try:
+        first = ledgers._threaded(lambda: busy.wait(10))
+        others = [ledgers._threaded(lambda n=n: done.append(n)) for n in range(3)]
+        for given_up in (first, others[0], others[1]):
+            given_up.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        assert ledgers._waiting == 4, "the thread is not done with any"
+        busy.set()
+        await others[2]
+        assert done == [2] and ledgers._waiting == 0
+    finally:
+        busy.set()
         ledgers.stop()
