@@ -51,7 +51,7 @@ async def test_statistics_and_the_comparison(sqlite_copy, tmp_path):
     try:
         found = await ledgers.consults("type", None, None, (None, None), True)
         assert [(row["key"], row["list"]) for row in found["rows"]] == [("2", ["a"])]
-        for wrong in (("yesterday", None), (None, "x")):
+        for wrong in (("yesterday", None), (None, "x"), ("-" + "9" * 20, None), (None, "9" * 20)):
             try:
                 await ledgers.consults("type", None, None, wrong, False)
                 raise AssertionError("no refusal")
