@@ -32,6 +32,9 @@ T = TypeVar("T")
 _QUEUE: Final = 50
 #: seconds between two looks for days to sum up
 SUM_UP_SECONDS: Final = 600.0
+#: seconds between two looks whether to compare, where that is not wanted more often: a timer of
+#: ``reconcile.every`` would never come to its end in processes that live shorter
+TURN_SECONDS: Final = 600.0
 #: ms: what the timer compares begins 30 days ago and ends a minute ago (page 7.2)
 _BACK: Final = 30 * 86_400_000
 _UP_TO: Final = 60_000

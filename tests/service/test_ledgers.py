@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
 from imd.config.settings import assemble
 from imd.domain.errors import InvalidInput, Unavailable
 from imd.service.clock import SystemClock
 from imd.service.ledgers import Ledgers
+from imd.service.ordered import Steps
+from imd.service.wiring import keep_ledgers
 from imd.storage.store import sync_transaction
 from tests.ledger import platforms
 from tests.ledger.originals import build
@@ -118,3 +121,17 @@ async def test_whoever_gives_up_waiting_leaves_no_work_behind(sqlite_copy, tmp_p
     finally:
         busy.set()
         ledgers.stop()
+
+
+def test_a_server_that_restarts_each_night_compares_all_the_same(tmp_path, monkeypatch):
+    """When it was last done stands in the database; a timer of this process would begin anew."""
+    looks: list[float] = []
+    clock = Clock()
+    monkeypatch.setattr(Ledgers, "sum_up", lambda self: None)
+    monkeypatch.setattr(Ledgers, "compare", lambda self: looks.append(clock.seconds()))
+    values = {"platform.url": f"sqlite:///{tmp_path}/none.db", "reconcile.every": 86_400.0}
+    steps = Steps(clock)
+    keep_ledgers(assemble("dev", tmp_path, values), clock, steps)
+    clock.pump([60.0] * 60)
+    assert looks and looks[0] <= 600
+    Deferred.fromCoroutine(steps.stop())
