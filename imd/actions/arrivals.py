@@ -91,6 +91,9 @@ class Chunk:
     moved: list[tuple[Head, Head]] = field(default_factory=list)
     #: marks of members whom imd held before: MEMBER without ``role`` and ``create_time``
     marks: list[Row] = field(default_factory=list)
+    #: of members whom imd held before, counted messages of their own that are new: how many they
+    #: are, the seq of the last, the session and the member
+    own: list[Row] = field(default_factory=list)
     #: topics that imd held before, as they shall be
     changed: list[Topic] = field(default_factory=list)
 

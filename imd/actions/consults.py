@@ -66,7 +66,10 @@ class ConsultBook(Protocol):
         """End a topic where it stands; False when it is not live any more."""
 
     def change(self, code: str, fields: Mapping[str, Any], patient: str | None, note: Note) -> bool:
-        """Set fields of a topic; ``patient`` becomes a member of its session."""
+        """Set fields of a topic; ``patient`` becomes a member of its session, as its patient.
+
+        False for a patient who is a member already, and something else.
+        """
 
     def turn(self, now: int, every: int) -> tuple[bool, Mapping[str, int]]:
         """Whether to compare by the clock now, and the differences that were found last.

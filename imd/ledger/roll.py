@@ -86,6 +86,9 @@ class Roll:
         self._passed: dict[str, _Place] = {}
         self._spoke: dict[str, int] = {}
         self._replied: dict[str, int] = {}
+        self._held = standing.marks if standing else {}
+        #: what members whom imd held before have said since: how much, and the seq of the last
+        self._own: dict[str, tuple[int, int]] = {}
         self._channel = str(channel_of(head.type))
         # the end of imd's log, where new messages are added
         self._seq, self._counted, self._stamp = head.last_seq, head.counted, head.last_timestamp
@@ -115,6 +118,8 @@ class Roll:
             self._last = (self._seq, self._stamp)
         self.added += 1
         sender = sender or ""
+        if counts and sender in self._held:
+            self._own[sender] = (self._own.get(sender, (0, 0))[0] + 1, self._seq)
         span = self._pass(row, sender, Stop(id_, self._seq, self._stamp, sender), self._counted)
         return (
             id_, head.id, self._seq, self._channel, span.topic.row.id if span else None, sender,
@@ -171,6 +176,12 @@ class Roll:
             place.seq, place.stamp = self._at.seq, self._at.timestamp
             place.counted = self._at_counted
         self._passed[place.member.participant_id] = place
+
+    def take_own(self) -> Iterator[Row]:
+        """What was added of members' own since this was asked last: it is not unread to them."""
+        own, self._own = self._own, {}
+        for member, (number, seq) in own.items():
+            yield number, seq, self.head.id, member
 
     # ---- what it came to
 

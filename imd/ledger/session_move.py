@@ -125,6 +125,7 @@ class SessionMove:
     def _put_head(self, head: Head) -> None:
         chunk = self._desk.chunk
         chunk.records.append(self._roll.record())
+        chunk.own += self._roll.take_own()
         if self._stored is None:
             self._desk.report.imported["sessions"] += 1
             chunk.sessions.append(

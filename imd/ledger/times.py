@@ -81,9 +81,13 @@ def _of_text(value: str, zone: tzinfo, factor: int) -> int | None:
 def parse_time(text: str, zone: tzinfo) -> int:
     """ms, an ISO date or an ISO date-time on the clock of ``zone``; NoTime for anything else."""
     read = _of_text(text, zone, 1)
-    if read is None:
-        raise NoTime(f"{text!r} is no time; allowed: 2026-11-24, 2026-11-24T08:00:00, or ms")
-    return read
+    try:
+        if read is not None:
+            shown(read, zone)
+            return read
+    except OverflowError:
+        pass  # no calendar goes so far, and no database
+    raise NoTime(f"{text!r} is no time; allowed: 2026-11-24, 2026-11-24T08:00:00, or ms")
 
 
 def shown(time: int, zone: tzinfo) -> datetime:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -32,6 +32,9 @@ T = TypeVar("T")
 _QUEUE: Final = 50
 #: seconds between two looks for days to sum up
 SUM_UP_SECONDS: Final = 600.0
+#: seconds between two looks whether to compare, where that is not wanted more often: a timer of
+#: ``reconcile.every`` would never come to its end in processes that live shorter
+TURN_SECONDS: Final = 600.0
 #: ms: what the timer compares begins 30 days ago and ends a minute ago (page 7.2)
 _BACK: Final = 30 * 86_400_000
 _UP_TO: Final = 60_000
@@ -159,13 +162,25 @@ class Ledgers:
         return self._threaded(run)
 
     def _threaded(self, run: Callable[[], T]) -> Deferred[T]:
+        """What ``run`` gives, from the thread; who gives up before its turn leaves nothing to do.
+
+        One who gives up later is no longer told, but the thread is taken until ``run`` is done.
+        """
+        asked: Deferred[T] = Deferred()
+
+        def begin() -> T:
+            if asked.called:
+                raise CancelledError
+            return run()
+
         def done(result: Any) -> Any:
             self._waiting -= 1
             return result
 
         self._waiting += 1
-        running: Deferred[T] = deferToThreadPool(self._reactor, self._pool, run)
-        return running.addBoth(done)
+        running: Deferred[T] = deferToThreadPool(self._reactor, self._pool, begin)
+        running.addBoth(done).chainDeferred(asked)
+        return asked
 
 
 def _late(*_: object) -> Any:

@@ -132,19 +132,25 @@ class Doorstep:
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
-        #: any kind of port; only one of TCP has a number of accepts
-        self.port: Any = None
         self.doStart, self.doStop = factory.doStart, factory.doStop
 
     async def listen(self, endpoint: IStreamServerEndpoint) -> IListeningPort:
         """Be what the endpoint listens with."""
-        port: IListeningPort = await endpoint.listen(self)
-        self.port = port
-        return port
+        port: Any = await endpoint.listen(self)
+        accept = getattr(port, "doRead", None)
+        if accept is not None:  # a port of the system, which accepts in turns
+
+            def accept_some() -> Any:
+                # Each turn anew: it takes more with each crowd, and a hundred of the first.
+                port.numberAccepts = ACCEPTS
+                return accept()
+
+            port.doRead = accept_some
+        listening: IListeningPort = port
+        return listening
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """As the factory; the port doubles its number of accepts while there is a crowd."""
-        self.port.numberAccepts = ACCEPTS
+        """As the factory."""
         return self._factory.buildProtocol(addr)
 
 

@@ -38,7 +38,7 @@ from imd.service.drain import GRACE, Drain
 from imd.service.figures import FIGURES, TICK, Figures
 from imd.service.front import Front, build_front
 from imd.service.ids import NewIds
-from imd.service.ledgers import SUM_UP_SECONDS, Ledgers
+from imd.service.ledgers import SUM_UP_SECONDS, TURN_SECONDS, Ledgers
 from imd.service.listening import CannotServe
 from imd.service.metrics import Metrics, Sources
 from imd.service.neighbours import Alone, neighbours_of
@@ -323,7 +323,8 @@ def keep_ledgers(settings: Settings, reactor: Any, steps: Steps) -> Ledgers:
     steps.add("ledgers", ledgers.stop, AT_ONCE)
     repeat(steps, reactor, "summing days up", SUM_UP_SECONDS, ledgers.sum_up)
     if settings.reconcile.every:
-        repeat(steps, reactor, "comparing ledgers", settings.reconcile.every, ledgers.compare)
+        every = min(settings.reconcile.every, TURN_SECONDS)
+        repeat(steps, reactor, "comparing ledgers", every, ledgers.compare)
     return ledgers
 
 

@@ -33,6 +33,11 @@ _MARKS = (
     " delivered_seq = CASE WHEN delivered_seq < %s THEN %s ELSE delivered_seq END,"
     " own_beyond = %s WHERE session_id = %s AND participant_id = %s AND read_seq < %s"
 )
+#: what lies behind the log's end lies beyond every mark
+_OWN = (
+    "UPDATE participants SET read_counted = read_counted + %s, own_beyond = %s"
+    " WHERE session_id = %s AND participant_id = %s"
+)
 
 
 class Arrivals:
@@ -239,6 +244,8 @@ def _move(db: Connection, chunk: Chunk) -> None:
     for _, after in chunk.moved:
         params = [getattr(after, name) for name in _HEAD_COLUMNS]
         db.later(f"UPDATE sessions SET {sets} WHERE id = %s", [*params, after.id])
+    for row in chunk.own:  # before the marks, which say all anew
+        db.later(_OWN, row)
     for session_id, member, fetched, seq, counted, beyond in chunk.marks:
         db.later(_MARKS, (fetched, seq, counted, seq, seq, beyond, session_id, member, seq))
 

@@ -15,9 +15,10 @@ from imd.actions.consults import Consult, NewConsult
 from imd.domain.audit import Note
 from imd.domain.consult_days import Summed, day_of
 from imd.domain.ids import UserId
-from imd.domain.participant import Seat
+from imd.domain.participant import DEFAULT_ROLE, Seat
 from imd.domain.session import ACTIVE, IDLE
 from imd.domain.topic import ENDED, LIVE
+from imd.domain.user import PATIENT
 from imd.storage.consult_days import ConsultDays
 from imd.storage.engine import Connection, connector, marks
 from imd.storage.transaction import Transaction, transact
@@ -137,7 +138,10 @@ class Consults:
             if not transaction.topics.insert(topic):
                 raise _Taken
             seats = [Seat(UserId(user_id), role) for user_id, role in new.members]
-            transaction.participants.add(head, seats, note.time)
+            added = transaction.participants.add(head, seats, note.time)
+            for seat in seats:
+                if seat.role == PATIENT and seat.user_id not in added:
+                    _is_patient(transaction, head.id, seat.user_id)
             if topic.status == LIVE:
                 transaction.sessions.set_topic(head.id, topic.id, ACTIVE)
             transaction.audit.note(note)
@@ -177,11 +181,15 @@ class Consults:
                 sets = ", ".join(f"{name} = %s" for name in names)
                 params = [*(fields[name] for name in names), code]
                 transaction.connection.later(f"UPDATE topics SET {sets} WHERE id = %s", params)
+            seated = patient is None
             if patient is not None:
-                seats = [Seat(UserId(patient), "patient")]
-                transaction.participants.add(head, seats, note.time)
-            transaction.audit.note(note)
-            return True
+                seats = [Seat(UserId(patient), PATIENT)]
+                seated = bool(transaction.participants.add(head, seats, note.time)) or _is_patient(
+                    transaction, head.id, patient
+                )
+            if names or seated:
+                transaction.audit.note(note)
+            return seated
 
         return self._do(work)
 
@@ -221,6 +229,15 @@ class Consults:
 def open_consults(url: str) -> closing[Consults]:
     """imd's side, closed at the end of a ``with`` block; the schema must be up to date."""
     return closing(Consults(url))
+
+
+def _is_patient(transaction: Transaction, session_id: str, member: str) -> bool:
+    """Let a member of whom nothing is known be the patient; False for one with another role."""
+    sql = (
+        "UPDATE participants SET role = %s WHERE session_id = %s AND participant_id = %s"
+        " AND role = %s"
+    )
+    return transaction.connection.run(sql, (PATIENT, session_id, member, DEFAULT_ROLE)) == 1
 
 
 def _with_patients(db: Connection, consults: Sequence[Consult]) -> list[Consult]:

@@ -31,7 +31,7 @@ CONNECT_SECONDS = 3
 #: ms; the executor's deadline is the last word, these free the server's side
 STATEMENT_MS, LOCK_MS, IDLE_MS = 8_000, 3_000, 15_000
 #: texts are written as :func:`literal` says
-_ALWAYS = "-c search_path=im,public -c standard_conforming_strings=on -c client_encoding=UTF8"
+_ALWAYS = "-c search_path=im,public -c standard_conforming_strings=on"
 _OPTIONS = (
     f"{_ALWAYS} -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
     f" -c idle_in_transaction_session_timeout={IDLE_MS}"
@@ -77,6 +77,8 @@ class PostgresConnection:
                 url,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="imd",
+                # As a parameter, which neither the environment nor the URL outdoes: see literal().
+                client_encoding="UTF8",
                 options=options + (_BY_KEY if by_key else _BY_COST),
                 keepalives=1,
                 keepalives_idle=10,
@@ -239,9 +241,9 @@ def _copied(value: Any) -> str:
     """A value as the text form of COPY wants it."""
     if value is None:
         return "\\N"
-    if type(value) is not str:
+    if not isinstance(value, str):
         return str(value)
-    text: str = value
+    text = str(value)
     if _COPY_SPECIAL(text) is None:
         return text
     for plain, escaped in _COPY_ESCAPES:

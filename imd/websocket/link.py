@@ -125,6 +125,8 @@ class Link:
         if draining is not None:
             self.end(Close.DRAINING, draining())
         else:
+            # Sooner than the end of a login's time, where that is long.
+            self.look_within(self.pinged + self.room.settings.heartbeat - self.room.tick)
             self._queue(turn)
 
     def demand_login(self, *said: Any) -> None:

@@ -198,7 +198,7 @@ def test_a_complete_run_appends_what_is_newer_and_raises_marks(move):
     assert move.log("s")[3:] == [(4, "n2", T + 5, "c"), (5, "n1", T + 9, None)]
     marks = "SELECT participant_id, read_seq, read_counted FROM participants ORDER BY 1"
     assert move.rows(marks) == [
-        ("d", 3, 3), ("e", 5, 5), ("p", 4, 5),
+        ("d", 3, 4), ("e", 5, 5), ("p", 4, 5),
     ]  # fmt: skip
     assert move.rows("SELECT status, end_seq, end_message_id FROM topics") == [(10, 4, "n2")]
     assert report["imported"]["sessions"] == 1 and report["sessions_different"] == 0
@@ -206,6 +206,32 @@ def test_a_complete_run_appends_what_is_newer_and_raises_marks(move):
     again = move.run()
     assert sum(again["imported"].values()) == 0 and move.everything() == before
     assert again["rejected"] == {"late": 1}
+
+
+def test_what_one_says_oneself_in_the_original_meanwhile_is_not_unread(move):
+    """Neither where one's mark there stays, nor where one has read on with imd (page 7.1)."""
+    moved(
+        move,
+        {
+            "sessions": [session("s")],
+            "participants": [member("s", "p", T), member("s", "d", T), member("s", "e", T)],
+            "muc_messages": [message("m0", "s", T, "e"), message("m1", "s", T + 1, "e")],
+        },
+    )
+    reads = "UPDATE participants SET read_seq = 2, read_counted = 2 WHERE participant_id = 'd'"
+    move.change(reads)
+    engine = originals.engine_of(move.source)
+    with engine.begin() as connection:
+        originals.add(connection, originals.metadata().tables["muc_messages"],
+                      [message("m2", "s", T + 2, "p"), message("m3", "s", T + 3, "d"),
+                       message("m4", "s", T + 4, "d", type=2105)])  # fmt: skip
+    unread = (
+        "SELECT p.participant_id, p.read_seq, s.counted - p.read_counted, p.own_beyond"
+        " FROM participants p JOIN sessions s ON s.id = p.session_id ORDER BY 1"
+    )
+    for _ in range(2):
+        move.run()
+        assert move.rows(unread) == [("d", 2, 1, 4), ("e", 1, 2, 2), ("p", 1, 2, 3)]
 
 
 def test_the_comparison_finds_what_is_not_as_it_was(move):

@@ -183,6 +183,38 @@ def test_another_live_topic_blocks_and_nobody_joins_anothers_conversation(ledger
     ]
 
 
+def test_a_member_of_whom_nothing_is_known_becomes_the_patient_that_the_platform_names(
+    ledgers: Ledgers,
+) -> None:
+    """Once: what was repaired is equal to the next run, and what cannot be is not noted again."""
+    ledgers.topics(("known", T, None), ("clinic", T, None), patients=False)
+    with sync_transaction(ledgers.url) as tx:
+        db = tx.connection
+        db.run(
+            "INSERT INTO sessions (id, type, business_type, create_time) VALUES ('p_t1_2', 1, 2, 1)"
+        )
+        for session_id, role in (("s-known", "0"), ("s-clinic", "doctor"), ("p_t1_2", "0")):
+            db.run(
+                "INSERT INTO participants (session_id, participant_id, role, create_time,"
+                " last_fetch_time) VALUES (%s, 'p', %s, 1, 1)",
+                (session_id, role),
+            )
+    codes = ("known", "clinic", "new")
+    ledgers.fill([consult(code, T) for code in codes], [team(code, T) for code in codes])
+    found = ledgers.run("--apply", status=1)
+    assert {(i["code"], i["repair"]) for i in found["items"]} == {
+        ("known", "set_fields"), ("clinic", "blocked"), ("new", "make_topic"),
+    }  # fmt: skip
+    noted = ledgers.audit()
+    assert [code for _, code in noted] == ["known", "new"]
+    assert classes(ledgers.run("--apply", status=1)) == {"fields_differ": ["clinic"]}
+    assert ledgers.audit() == noted
+    roles = "SELECT session_id, role FROM participants WHERE participant_id = 'p' ORDER BY 1"
+    assert ledgers.rows(roles) == [
+        ("p_t1_2", "patient"), ("s-clinic", "doctor"), ("s-known", "patient"),
+    ]  # fmt: skip
+
+
 def test_one_run_makes_two_ledgers_of_ten_thousand_equal(ledgers: Ledgers) -> None:
     """1 % are dropped on either side; a second run does nothing, the trail names each repair."""
     codes = [f"c{n:05}" for n in range(10_000)]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
 from imd.config.settings import assemble
 from imd.domain.errors import InvalidInput, Unavailable
 from imd.service.clock import SystemClock
 from imd.service.ledgers import Ledgers
+from imd.service.ordered import Steps
+from imd.service.wiring import keep_ledgers
 from imd.storage.store import sync_transaction
 from tests.ledger import platforms
 from tests.ledger.originals import build
@@ -49,7 +54,7 @@ async def test_statistics_and_the_comparison(sqlite_copy, tmp_path):
     try:
         found = await ledgers.consults("type", None, None, (None, None), True)
         assert [(row["key"], row["list"]) for row in found["rows"]] == [("2", ["a"])]
-        for wrong in (("yesterday", None), (None, "x")):
+        for wrong in (("yesterday", None), (None, "x"), ("-" + "9" * 20, None), (None, "9" * 20)):
             try:
                 await ledgers.consults("type", None, None, wrong, False)
                 raise AssertionError("no refusal")
@@ -97,3 +102,36 @@ async def test_a_platform_that_is_away_is_unavailable(sqlite_copy, tmp_path):
         pass
     finally:
         ledgers.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_gives_up_waiting_leaves_no_work_behind(sqlite_copy, tmp_path):
+    """Else a page that asks again and again keeps the thread busy with answers to nobody."""
+    ledgers = ledgers_on(sqlite_copy, "", tmp_path)
+    busy, done = Event(), []
+    try:
+        first = ledgers._threaded(lambda: busy.wait(10))
+        others = [ledgers._threaded(lambda n=n: done.append(n)) for n in range(3)]
+        for given_up in (first, others[0], others[1]):
+            given_up.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        assert ledgers._waiting == 4, "the thread is not done with any"
+        busy.set()
+        await others[2]
+        assert done == [2] and ledgers._waiting == 0
+    finally:
+        busy.set()
+        ledgers.stop()
+
+
+def test_a_server_that_restarts_each_night_compares_all_the_same(tmp_path, monkeypatch):
+    """When it was last done stands in the database; a timer of this process would begin anew."""
+    looks: list[float] = []
+    clock = Clock()
+    monkeypatch.setattr(Ledgers, "sum_up", lambda self: None)
+    monkeypatch.setattr(Ledgers, "compare", lambda self: looks.append(clock.seconds()))
+    values = {"platform.url": f"sqlite:///{tmp_path}/none.db", "reconcile.every": 86_400.0}
+    steps = Steps(clock)
+    keep_ledgers(assemble("dev", tmp_path, values), clock, steps)
+    clock.pump([60.0] * 60)
+    assert looks and looks[0] <= 600
+    Deferred.fromCoroutine(steps.stop())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -256,3 +257,43 @@ def test_a_killed_process_loses_nothing_that_was_committed(migrated_url: str) ->
         except Exception:
             assert time.monotonic() < deadline
     assert missing == []
+
+
+def test_a_topic_that_is_begun_while_the_step_is_made_waits_like_the_others(
+    postgres_url: str,
+) -> None:
+    """The version before serves on meanwhile: what it has not committed yet is not to be missed."""
+    upgrade(postgres_url, "0004")
+    with closing(psycopg2.connect(postgres_url, options="-c search_path=im")) as before:
+        with before.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO sessions (id, type, business_type, create_time) VALUES ('s', 1, 2, 1)"
+            )
+            cursor.execute(
+                "INSERT INTO topics (id, session_id, session_type, status, create_time, start_by)"
+                " VALUES ('t', 's', 1, 0, 1, 'p')"
+            )
+        with ThreadPoolExecutor(1) as pool:
+            step = pool.submit(upgrade, postgres_url)
+            waits_for_a_lock(postgres_url)
+            before.commit()
+            step.result(timeout=30)
+        with before.cursor() as cursor:
+            cursor.execute("SELECT topic_id FROM topics_waiting")
+            assert cursor.fetchall() == [("t",)]
+
+
+def waits_for_a_lock(url: str) -> None:
+    """Until a process of this database does."""
+    asked = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock'"
+    )
+    with closing(psycopg2.connect(url)) as database, database.cursor() as cursor:
+        database.autocommit = True
+        for _ in range(600):
+            cursor.execute(asked)
+            if cursor.fetchone():
+                return
+            time.sleep(0.05)
+    raise AssertionError("nobody waits")

@@ -7,9 +7,10 @@ import random
 import pytest
 import pytest_twisted
 
+from imd.domain.ids import UserId
 from imd.domain.message import Card, Content
 from imd.storage.postgres import literal
-from tests.storage.ground import Ground, together
+from tests.storage.ground import Ground, HandClock, together
 
 NASTY = [
     "", " ", "NULL", "null", '"', '""', "\\", "\\\\", '\\"', "'", "''", "{", "}", "{}", '{"a","b"}',
@@ -81,3 +82,29 @@ async def test_every_key_and_id_comes_back(ground: Ground) -> None:
         [message] = await ground.log(f"s{id_}")
         assert (message.sender_id, message.client_msg_id, message.content) == (id_, id_, id_)
         assert (await ground.mark(f"s{id_}", "B")).read_seq == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_environment_does_not_change_what_a_text_is(
+    postgres_copy: str, monkeypatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "GBK")
+    ground = await Ground(postgres_copy, HandClock()).open()
+    try:
+        await ground.session("s", "A", "B")
+        await ground.send("s", "A", "张三's")
+        assert [m.content for m in await ground.log("s")] == ["张三's"]
+    finally:
+        await ground.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whole_tables_of_texts_come_back(ground: Ground) -> None:
+    """Ids are texts of a class of their own, and are quoted like any other."""
+    texts = [*NASTY, *shuffled(3), *map(UserId, NASTY)]
+    columns = ("n", "table_name", "key", "session_id", "reason")
+    rows = [(n, "t", text, None, "r") for n, text in enumerate(texts)]
+    await ground.store.database.write(
+        lambda tx: tx.connection.load("legacy_rejects", columns, rows)
+    )
+    assert await ground.rows("SELECT key FROM legacy_rejects ORDER BY n") == [(t,) for t in texts]

@@ -59,6 +59,17 @@ async def test_a_silent_peer_is_dropped_after_sixty_seconds(server: Server) -> N
 
 
 @ensureDeferred
+async def test_a_peer_is_pinged_in_time_where_a_login_may_take_longer(make_server: Any) -> None:
+    server = make_server(heartbeat=25.0, peer_timeout=60.0, login_timeout=120.0)
+    client = await server.login()
+    for number in range(1, 4):
+        server.seconds(25)
+        await client.until(lambda n=number: client.pings == n)
+        await client.result("topic")
+    assert not client.lost
+
+
+@ensureDeferred
 async def test_a_ping_is_answered(server: Server) -> None:
     client = await server.login()
     pongs: list[bytes] = []

@@ -23,12 +23,6 @@ TABLES = (
     )
     """,
     """
-    INSERT INTO topics_waiting (topic_id, session_type, create_time, told)
-    SELECT t.id, t.session_type, t.create_time, CASE WHEN o.topic_id IS NULL THEN 0 ELSE 1 END
-    FROM topics t LEFT JOIN topics_overdue o ON o.topic_id = t.id
-    WHERE t.status = 0 AND t.reply = 0
-    """,
-    """
     CREATE INDEX topics_waiting_time ON topics_waiting (session_type, create_time, topic_id)
     """,
     """
@@ -57,17 +51,25 @@ TABLES = (
     # Before which day all are summed up; one with a change since then counts from its topics.
     "INSERT INTO store (name, value) VALUES ('consult_days', '0')",
 )
+#: Those that wait now, once the triggers have waited for whoever changes topics meanwhile: the
+#: version before may serve on, and what it had not committed would be missed.
+_PRESENT = """
+    INSERT INTO topics_waiting (topic_id, session_type, create_time, told)
+    SELECT t.id, t.session_type, t.create_time, CASE WHEN o.topic_id IS NULL THEN 0 ELSE 1 END
+    FROM topics t LEFT JOIN topics_overdue o ON o.topic_id = t.id
+    WHERE t.status = 0 AND t.reply = 0
+    """
 #: A row for each change of a topic that figures show, in the transaction of the change. Rows are
 #: only added here, so that no two senders ever wait for each other.
 _CHANGES = "CREATE TABLE consult_changes (n {serial}, create_time bigint NOT NULL)"
 
 
 def upgrade() -> None:
-    """Make the tables and triggers, and put the topics in that wait now."""
+    """Make the tables and triggers, then put the topics in that wait now."""
     sqlite = context.get_context().dialect.name == "sqlite"
     serial = "integer PRIMARY KEY AUTOINCREMENT" if sqlite else "bigserial PRIMARY KEY"
     triggers = waiting_triggers.SQLITE if sqlite else waiting_triggers.POSTGRES
-    for statement in (*TABLES, _CHANGES.format(serial=serial), *triggers):
+    for statement in (*TABLES, _CHANGES.format(serial=serial), *triggers, _PRESENT):
         op.execute(statement)
 
 
