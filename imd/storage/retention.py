@@ -45,9 +45,12 @@ _VISITED = (
     "SELECT 1 FROM participants p LEFT JOIN users u ON u.id = p.participant_id"
     " WHERE p.session_id = %s AND (u.kind = 'patient' OR p.role = 'patient') AND ("
     "EXISTS (SELECT 1 FROM participants q JOIN sessions s ON s.id = q.session_id"
-    " WHERE q.participant_id = p.participant_id AND s.last_message_time >= %s)"
+    # Not last_message_time, which goes with the message.
+    " WHERE q.participant_id = p.participant_id AND s.last_seq > 0 AND s.last_timestamp >= %s)"
     " OR EXISTS (SELECT 1 FROM participant_topics t"
-    " WHERE t.participant_id = p.participant_id AND t.create_time >= %s)) LIMIT 1"
+    " WHERE t.participant_id = p.participant_id AND t.create_time >= %s)"
+    " OR EXISTS (SELECT 1 FROM retention_visits v"
+    " WHERE v.user_id = p.participant_id AND v.time >= %s)) LIMIT 1"
 )
 _HELD = (
     "SELECT 1 FROM retention_holds h WHERE h.kind = 'user' AND ("
@@ -71,6 +74,14 @@ _REMEMBER = (
     " WHERE s.id = %s ON CONFLICT (session_id) DO UPDATE SET last_seq = excluded.last_seq,"
     " counted = excluded.counted, last_timestamp = excluded.last_timestamp,"
     " roster = excluded.roster"
+)
+#: the time of a patient's medical record runs from it, though what was said then is gone
+_VISIT = (
+    "INSERT INTO retention_visits (user_id, time) SELECT p.participant_id, %s"
+    " FROM participants p LEFT JOIN users u ON u.id = p.participant_id"
+    " WHERE p.session_id = %s AND (u.kind = 'patient' OR p.role = 'patient')"
+    " ON CONFLICT (user_id) DO UPDATE SET time = excluded.time"
+    " WHERE retention_visits.time < excluded.time"
 )
 #: tables with rows of a session, in the order in which they let go of each other
 _OF_SESSION = ("participants", "topic_tallies", "legacy_sessions", "outbox", "pushes")
@@ -191,7 +202,7 @@ class Retention:
         """Whether this session, or any other of its patients, was used since the cutoff."""
         if head.last_timestamp >= cutoff:
             return True
-        return self._db.row(_VISITED, (head.id, cutoff, cutoff)) is not None
+        return self._db.row(_VISITED, (head.id, cutoff, cutoff, cutoff)) is not None
 
     def _held(self, session_id: str) -> bool:
         sql = "SELECT 1 FROM retention_holds h WHERE h.kind = 'session' AND h.id = %s"
@@ -222,7 +233,7 @@ class Retention:
         if going:
             self._note(now, Act.RETENTION_CUT, session_id, _detail(head, going, messages))
         if deleted:
-            self._session(session_id)
+            self._session(head)
             self._note(now, Act.RETENTION_DELETED, session_id, {"type": head.type})
         sql = "UPDATE store SET value = %s WHERE name = 'retention'"
         self._db.later(sql, (str(int(cuts) + 1),))
@@ -259,12 +270,14 @@ class Retention:
             ids,
         )
 
-    def _session(self, session_id: str) -> None:
-        """Nothing is left in it: it goes, and its numbers are remembered."""
+    def _session(self, head: Head) -> None:
+        """Nothing is left in it: it goes; its numbers and its patients' visit are remembered."""
+        if head.last_seq:
+            self._db.run(_VISIT, (head.last_timestamp, head.id))
         for table in _OF_SESSION:
-            self._db.run(f"DELETE FROM {table} WHERE session_id = %s", (session_id,))
-        self._db.run(_REMEMBER, (session_id,))
-        self._db.run("DELETE FROM sessions WHERE id = %s", (session_id,))
+            self._db.run(f"DELETE FROM {table} WHERE session_id = %s", (head.id,))
+        self._db.run(_REMEMBER, (head.id,))
+        self._db.run("DELETE FROM sessions WHERE id = %s", (head.id,))
 
     # ---- holds
 

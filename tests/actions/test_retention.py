@@ -233,6 +233,27 @@ async def test_a_later_visit_keeps_the_whole_medical_record(town: Town, where: s
     await town.topic("t")
 
 
+@pytest.mark.parametrize("said", ["a consult", "a message", "and a later member"])
+@pytest_twisted.ensureDeferred
+async def test_a_visit_is_remembered_though_its_own_record_is_gone(town: Town, said: str) -> None:
+    """A visit of five years ago, in what is kept for three, still keeps the medical record."""
+    await ancient(town)
+    town.clock.time = NOW - 5 * YEAR
+    await town.open("visit", "P:patient", "D:doctor", type_=9)
+    if said == "a consult":
+        await town.start("visit", "u")
+        await town.end("visit", "u")
+    else:
+        await town.send("visit", "D")
+    town.clock.time = NOW
+    if said == "and a later member":
+        await town.open("visit", "P:patient", "D:doctor", "F:doctor", type_=9)
+    assert "medical" not in applied(town)
+    assert await seqs(town, "visit") == []
+    assert "medical" not in applied(town)
+    assert await seqs(town) == [1, 2]
+
+
 @pytest_twisted.ensureDeferred
 async def test_the_doctor_who_goes_on_working_keeps_no_record(town: Town) -> None:
     await ancient(town)
