@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from imd.domain.retention import Limit, RecordClass, Terms
-from imd.storage.retention import Candidate, Done, Measured, Retainer
+from imd.storage.retention import Candidate, Done, Measured, Moving, Retainer
 
 #: sessions that are looked at in one snapshot
 _STRIDE: Final = 300
 #: seconds: the least and the longest rest after a transaction
 _REST: Final = (0.005, 1.0)
+_MOVING: Final = "import-legacy is not at its end: complete its run first"
 
 
 class Refused(Exception):
@@ -140,7 +141,7 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
     run goes on.
     """
     if retainer.look(lambda store: store.moving()):
-        raise Refused("import-legacy is not at its end: complete its run first")
+        raise Refused(_MOVING)
     found = Found(terms, now)
     for candidate, limit_of in _candidates(retainer, terms, now):
         measured = _measure(retainer, candidate, limit_of)
@@ -165,7 +166,10 @@ def _parts(
     """Delete one session's part after part."""
     while True:
         begun = pace.seconds()
-        done = retainer.do(lambda store: store.cut(candidate.session_id, limit, pace.most, now))
+        try:
+            done = retainer.do(lambda store: store.cut(candidate.session_id, limit, pace.most, now))
+        except Moving as error:
+            raise Refused(_MOVING) from error
         if done is None:
             return
         yield done

@@ -87,6 +87,10 @@ _VISIT = (
 _OF_SESSION = ("participants", "topic_tallies", "legacy_sessions", "outbox", "pushes")
 
 
+class Moving(Exception):
+    """A run of moving over is not at its end: what looks old enough may be half of a session."""
+
+
 class Candidate(NamedTuple):
     """A session of which something may be old enough; times in ms."""
 
@@ -217,9 +221,15 @@ class Retention:
     # ---- deleting
 
     def cut(self, session_id: str, limit: Limit, most: int, now: int) -> Done | None:
-        """Delete a part of what may go, at most about ``most`` messages; None where nothing may."""
+        """Delete a part of what may go, at most about ``most`` messages; None where nothing may.
+
+        Raises Moving.
+        """
         cuts = self._db.rows(_GUARD + self._db.lock)[0][0]
         head = self._tx.sessions.lock(session_id)
+        # Asked behind the lock: whoever stores a session in parts has said so before the first.
+        if self.moving():
+            raise Moving
         if head is None:
             return None
         measured = self._measured(head, limit)

@@ -17,6 +17,7 @@ from imd.domain.ids import UserId
 from imd.domain.retention import YEAR, Hold, HoldKind, RecordClass, Terms
 from imd.service.retaining import Found, Pace, Refused, apply, plan
 from imd.storage.retention import Retainer, open_retention
+from imd.storage.store import sync_transaction
 from tests.actions.household import SERVICE, patient
 from tests.actions.test_topic_history import check_kept
 from tests.actions.topic_world import Town, check_intervals
@@ -647,6 +648,21 @@ async def test_nothing_is_deleted_while_moving_over_is_not_at_its_end(town: Town
     with pytest.raises(Refused, match="import-legacy"):
         applied(town)
     assert await seqs(town) == list(range(1, 9))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_run_stops_where_moving_over_begins_meanwhile(town: Town) -> None:
+    """It stores a session in several parts: the first alone may look old enough to go."""
+    await half_old(town)
+
+    def begin(seconds: float) -> None:
+        with sync_transaction(town.ground.url) as tx:
+            sql = "INSERT INTO legacy_runs (source, running, report) VALUES ('im', 1, '')"
+            tx.connection.run(sql)
+
+    with opened(town) as retainer, pytest.raises(Refused, match="import-legacy"):
+        apply(retainer, TERMS, NOW, Pace(2, lambda: 0.0, begin))
+    assert await seqs(town) == list(range(3, 9))
 
 
 @pytest.mark.parametrize("seed", range(4))
