@@ -155,6 +155,10 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
             messages, topics = sum(p.messages for p in parts), sum(p.topics for p in parts)
             deleted = any(p.deleted for p in parts)
             found.add(_item(candidate, terms, (None, None), messages, topics, deleted))
+    limits = [limit for type_ in terms.classes if (limit := terms.limit(type_, now)) is not None]
+    before = max((limit.before for limit in limits), default=0)
+    while retainer.do(lambda store: store.events(before, pace.most)):
+        pace.pause(_REST[0])
     if found.anything:
         retainer.do(lambda store: store.note(now, {**found.counts()}))
     return found

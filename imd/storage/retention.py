@@ -289,6 +289,14 @@ class Retention:
         self._db.run(_REMEMBER, (head.id,))
         self._db.run("DELETE FROM sessions WHERE id = %s", (head.id,))
 
+    def events(self, before: int, most: int) -> int:
+        """Delete events from before (ms) that were never taken: they hold what messages said."""
+        return self._db.run(
+            "DELETE FROM webhook_outbox WHERE position IN"
+            " (SELECT position FROM webhook_outbox WHERE time < %s LIMIT %s)",
+            (before, most),
+        )
+
     # ---- holds
 
     def hold(self, hold: Hold) -> Hold | None:

@@ -376,6 +376,27 @@ async def test_a_recalled_original_goes_with_its_message(town: Town) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_webhooks_were_never_told_goes_too(town: Town) -> None:
+    """Of an endpoint that is configured no more, say: its events hold what the messages said."""
+    await half_old(town)
+
+    def note(tx: Any) -> None:
+        for time in (OLD, NOW - 3 * YEAR, NOW):
+            tx.connection.run(
+                "INSERT INTO webhook_outbox (endpoint, key, id, type, time, data, due)"
+                " VALUES ('e', 's', 'i', 'message.created', %s, 'what was said', %s)",
+                (time, time),
+            )
+
+    await town.house.db.write(note)
+    planned(town)
+    assert await town.count("webhook_outbox") == 3
+    applied(town, most=1)
+    rows = await town.ground.rows("SELECT time FROM webhook_outbox ORDER BY time")
+    assert [row[0] for row in rows] == [NOW - 3 * YEAR, NOW]
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_own_message_beyond_ones_mark_still_counts_right(town: Town) -> None:
     """Moving over leaves such marks."""
     await half_old(town)
