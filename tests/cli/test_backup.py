@@ -321,6 +321,25 @@ def test_postgres_the_password_goes_by_the_environment(capsys, postgres, file, t
     assert PASSWORD not in lines
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["backup F --force", "backup F --print", "restore F --force", "restore --done-otherwise",
+     "retention plan", "doctor-check"],
+)  # fmt: skip
+@pytest.mark.parametrize("password", [f"{PASSWORD}%zz", f"x@{PASSWORD}"])
+def test_postgres_an_address_that_cannot_be_read_is_not_shown(
+    capsys, monkeypatch, file, words, password
+):
+    """A % in a password stands as %25; the library would show what it could not read."""
+    file.write_bytes(b"PGDMP")
+    url = f"postgresql://imd:{password}@localhost/imd"
+    monkeypatch.setenv("IMD_DATABASE_URL", url)
+    capsys.readouterr()
+    assert run([str(file) if word == "F" else word for word in words.split()]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert PASSWORD not in out + err and "Traceback" not in err
+
+
 def test_postgres_print_shows_commands_without_the_password(capsys, postgres, file):
     shown = answer(capsys, "backup", str(file), "--print")["commands"]
     shown += answer(capsys, "restore", str(file), "--print")["commands"]
