@@ -91,6 +91,10 @@ class Moving(Exception):
     """A run of moving over is not at its end: what looks old enough may be half of a session."""
 
 
+class Unknown(Exception):
+    """There is no such session, or no such user: a hold on it would hold nothing."""
+
+
 class Candidate(NamedTuple):
     """A session of which something may be old enough; times in ms."""
 
@@ -300,8 +304,11 @@ class Retention:
     # ---- holds
 
     def hold(self, hold: Hold) -> Hold | None:
-        """Put a hold on; the one that is there already, None when it is new."""
+        """Put a hold on; the one that is there already, None when it is new. Raises Unknown."""
         self._db.rows(_GUARD + self._db.lock)
+        # Asked behind the lock: a run may have deleted it just now.
+        if not self._is_known(hold.kind, hold.id):
+            raise Unknown
         former = self._db.row(
             "SELECT kind, id, reason, time FROM retention_holds WHERE kind = %s AND id = %s",
             (hold.kind, hold.id),
@@ -327,8 +334,7 @@ class Retention:
         sql = "SELECT kind, id, reason, time FROM retention_holds ORDER BY time, kind, id"
         return [Hold(HoldKind(row[0]), *row[1:]) for row in self._db.rows(sql)]
 
-    def is_known(self, kind: HoldKind, id_: str) -> bool:
-        """Whether there is such a session, or such a user."""
+    def _is_known(self, kind: HoldKind, id_: str) -> bool:
         if kind is HoldKind.USER:
             return self._tx.users.get(id_) is not None
         return self._tx.sessions.head(id_) is not None

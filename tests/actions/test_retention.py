@@ -16,7 +16,7 @@ from imd.domain.errors import MessageNotFound, SessionNotFound, TopicNotFound
 from imd.domain.ids import UserId
 from imd.domain.retention import YEAR, Hold, HoldKind, RecordClass, Terms
 from imd.service.retaining import Found, Pace, Refused, apply, plan
-from imd.storage.retention import Retainer, open_retention
+from imd.storage.retention import Retainer, Unknown, open_retention
 from imd.storage.store import sync_transaction
 from tests.actions.household import SERVICE, patient
 from tests.actions.test_topic_history import check_kept
@@ -560,6 +560,17 @@ async def test_a_held_session_is_never_deleted(town: Town) -> None:
     ]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_hold_on_what_a_run_has_just_deleted_is_no_hold(town: Town) -> None:
+    """Whoever holds must not believe that something is kept which went a moment before."""
+    await all_old(town)
+    applied(town)
+    with pytest.raises(Unknown):
+        held(town, HoldKind.SESSION, "s")
+    with opened(town) as retainer:
+        assert retainer.look(lambda store: store.holds()) == []
+
+
 @pytest.mark.parametrize("role", ["member", "former speaker", "former starter"])
 @pytest_twisted.ensureDeferred
 async def test_a_held_user_keeps_every_session_that_is_the_users(town: Town, role: str) -> None:
@@ -578,6 +589,7 @@ async def test_a_held_user_keeps_every_session_that_is_the_users(town: Town, rol
         await town.home.remove(SERVICE, session_id="s", participant_ids="X")
     await town.open("other")
     await talk(town, 2, "other")
+    await town.person("X", "doctor")
     town.clock.time = NOW
     held(town, HoldKind.USER, "X")
     assert applied(town)["process"]["sessions"] == 1
