@@ -21,6 +21,7 @@ from imd.domain.ids import UserId
 from imd.domain.message import Draft
 from imd.domain.participant import Seat
 from imd.domain.session import Head
+from imd.storage import sqlite_backup
 from imd.storage.engine import connector
 from imd.storage.schema import HEAD
 from imd.storage.store import sync_transaction
@@ -247,6 +248,24 @@ def test_sqlite_a_broken_database_can_be_replaced(capsys, sqlite, file):
     answer(capsys, "restore", str(file), "--force")
     assert [item["name"] for item in answer(capsys, "key", "list")["items"]] == ["his"]
     assert sorted(child.name for child in path.parent.iterdir()) == ["copy", "imd.db"]
+
+
+def test_sqlite_two_restores_at_once_do_not_meet_in_one_file(capsys, sqlite, file, monkeypatch):
+    """The second would clear the file that the first is about to put in place."""
+    answer(capsys, "backup", str(file))
+    real, said = sqlite_backup.check_schema, []
+
+    def another(manifest: Any) -> None:
+        monkeypatch.setattr(sqlite_backup, "check_schema", real)
+        assert run(["restore", str(file), "--force"]) == 1
+        said.append(capsys.readouterr().err)
+        real(manifest)
+
+    monkeypatch.setattr(sqlite_backup, "check_schema", another)
+    epoch = answer(capsys, "restore", str(file), "--force")["epoch"]
+    assert "another restore" in said[0]
+    assert value_of(sqlite, "epoch") == epoch
+    answer(capsys, "restore", str(file), "--force")
 
 
 def test_sqlite_owner_and_mode_stay(capsys, sqlite, file):
