@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 from imd.domain.errors import BadJson, FieldError
-from imd.wire.codec import parse_object, snake_names
+from imd.wire.codec import check_text, parse_object, snake_names
 from imd.wire.users import PutUser, RefusedEntry, UserEntry, entry_of
 
 Format = Literal["csv", "jsonl"]
@@ -40,7 +40,7 @@ def people(file: BinaryIO, form: Format, encoding: str) -> Iterator[Person]:
     """The file's entries in their order; BadFile where it cannot be read on."""
     try:
         yield from _csv(file, encoding) if form == "csv" else _json_lines(file)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise BadFile(f"it is not {encoding}; name another with --encoding, such as gbk") from error
 
 
@@ -86,7 +86,17 @@ def _rows(reader: Any) -> Iterator[Person]:
             yield Person(line, _refused("", said))
             continue
         given = {name: cell for name, cell in zip(header, row, strict=True) if cell != ""}
-        yield Person(line, _checked(given))
+        yield Person(line, _unfit(given) or _checked(given))
+
+
+def _unfit(given: Mapping[str, str]) -> RefusedEntry | None:
+    """What JSON refuses by itself."""
+    for name, cell in given.items():
+        try:
+            check_text(cell)
+        except ValueError as error:
+            return _refused(name, str(error))
+    return None
 
 
 def _header(reader: Iterator[list[str]]) -> list[str]:

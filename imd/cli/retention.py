@@ -162,12 +162,18 @@ def _checked(reason: str) -> str:
 @click.pass_obj
 def add(line: Line, session: str | None, user: str | None, reason: str) -> None:
     """Hold a session, or every session of a user; in force when it answers."""
+    from imd.storage.retention import Unknown
+
     kind, id_ = _named(session, user)
     wanted = Hold(kind, id_, _checked(reason), _now())
     with _open(line) as retainer:
-        if not retainer.look(lambda store: store.is_known(kind, id_)):
-            raise CommandFailed(f"there is no {kind} {id_!r}")
-        former = retainer.do(lambda store: store.hold(wanted))
+        try:
+            former = retainer.do(lambda store: store.hold(wanted))
+        except Unknown:
+            said = f"there is no {kind} {id_!r}"
+            if kind is HoldKind.USER:
+                said += " in the directory or in any session; who has left all is put there first"
+            raise CommandFailed(said) from None
     there = former or wanted
     said = "held" if former is None else f"held already since {_moment(there.time)}"
     line.answer({**_value(there), "new": former is None}, [f"{kind} {id_} is {said}"])

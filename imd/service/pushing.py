@@ -152,7 +152,7 @@ class Pushing:
         """Forget what ended longer than ``push.keep`` ago, a bounded number at a time."""
         now = self._clock.now()
         before, stale = now - self._keep, now - 2 * self._ttl
-        while await self._office.purge(before, stale):
+        while await self._office.purge(before, stale, self.heralds):
             pass
 
     def results(self) -> Mapping[tuple[str, str], int]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from imd.domain.retention import Limit, RecordClass, Terms
-from imd.storage.retention import Candidate, Done, Measured, Retainer
+from imd.storage.retention import Candidate, Done, Measured, Moving, Retainer
 
 #: sessions that are looked at in one snapshot
 _STRIDE: Final = 300
 #: seconds: the least and the longest rest after a transaction
 _REST: Final = (0.005, 1.0)
+_MOVING: Final = "import-legacy is not at its end: complete its run first"
 
 
 class Refused(Exception):
@@ -140,7 +141,7 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
     run goes on.
     """
     if retainer.look(lambda store: store.moving()):
-        raise Refused("import-legacy is not at its end: complete its run first")
+        raise Refused(_MOVING)
     found = Found(terms, now)
     for candidate, limit_of in _candidates(retainer, terms, now):
         measured = _measure(retainer, candidate, limit_of)
@@ -154,6 +155,10 @@ def apply(retainer: Retainer, terms: Terms, now: int, pace: Pace) -> Found:
             messages, topics = sum(p.messages for p in parts), sum(p.topics for p in parts)
             deleted = any(p.deleted for p in parts)
             found.add(_item(candidate, terms, (None, None), messages, topics, deleted))
+    limits = [limit for type_ in terms.classes if (limit := terms.limit(type_, now)) is not None]
+    before = max((limit.before for limit in limits), default=0)
+    while retainer.do(lambda store: store.events(before, pace.most)):
+        pace.pause(_REST[0])
     if found.anything:
         retainer.do(lambda store: store.note(now, {**found.counts()}))
     return found
@@ -165,7 +170,10 @@ def _parts(
     """Delete one session's part after part."""
     while True:
         begun = pace.seconds()
-        done = retainer.do(lambda store: store.cut(candidate.session_id, limit, pace.most, now))
+        try:
+            done = retainer.do(lambda store: store.cut(candidate.session_id, limit, pace.most, now))
+        except Moving as error:
+            raise Refused(_MOVING) from error
         if done is None:
             return
         yield done

@@ -188,9 +188,11 @@ def verify(file: BinaryIO, public_key: str | None) -> Seal:
         raise Broken(1, "there is no public key")
     if public_key is not None and signer != public_key:
         raise Broken(1, "it was signed with another key than the one that is given")
-    count, seq = 0, header.get("first_seq")
+    if not _complete(header):
+        raise Broken(1, "it does not say of what it is a transcript")
+    count, seq = 0, header["first_seq"]
     while (message := reading.value("message", "seal")) and reading.name == "message":
-        if not isinstance(seq, int) or message.get("seq") != seq:
+        if message.get("seq") != seq:
             raise Broken(reading.number, "its seq does not follow the one before")
         count, seq = count + 1, seq + 1
     wanted = {"messages": count, **{name: header.get(name) for name in ("first_seq", "last_seq")}}
@@ -198,6 +200,18 @@ def verify(file: BinaryIO, public_key: str | None) -> Seal:
         raise Broken(reading.number, "the seal counts other messages than there are")
     reading.signature(signer)
     return Seal(header, count, signer)
+
+
+def _complete(header: dict[str, Any]) -> bool:
+    """Whether the header holds what is read of it: anybody may have written and signed it."""
+    session, topic = header.get("session"), header.get("topic")
+    numbers = ("first_seq", "last_seq", "messages", "exported_at")
+    return (
+        isinstance(session, dict)
+        and isinstance(session.get("id"), str)
+        and (topic is None or (isinstance(topic, dict) and isinstance(topic.get("id"), str)))
+        and all(type(header.get(name)) is int for name in numbers)
+    )
 
 
 class _Reading:

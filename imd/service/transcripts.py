@@ -17,7 +17,7 @@ from imd.actions.queries import MessageQuery
 from imd.domain.message import Message
 from imd.domain.session import Session
 from imd.domain.session_types import SESSION_TYPES
-from imd.domain.topic import Topic
+from imd.domain.topic import LIVE, Topic
 from imd.wire.codec import encode, raw
 
 FORMAT: Final = "imd-transcript"
@@ -107,15 +107,25 @@ def _topic(transaction: Transaction, topic_id: str) -> Topic:
 
 
 def _interval(transaction: Transaction, topic: Topic, session: Session) -> tuple[int, int]:
-    """From TOPIC_START to TOPIC_END, or to the newest message while it is live."""
-    start = topic.start_seq
+    """From TOPIC_START to TOPIC_END, or to the newest message while it is live.
+
+    Where no place is known, as when the platform began or ended it, it is where its messages are.
+    """
+    start, end = topic.start_seq, topic.end_seq
     if start is None:
-        query = MessageQuery(session.id, topic_id=topic.id, ascending=True, limit=1)
-        found = transaction.messages.page(query)
-        if not found:
-            raise NoTranscript(f"topic {topic.id!r} has no messages")
-        start = found[0].seq
-    return start, session.last_seq if topic.end_seq is None else topic.end_seq
+        start = _outermost(transaction, topic, first=True)
+    if end is None:
+        live = topic.status == LIVE
+        end = session.last_seq if live else _outermost(transaction, topic, first=False)
+    return start, end
+
+
+def _outermost(transaction: Transaction, topic: Topic, *, first: bool) -> int:
+    query = MessageQuery(topic.session_id, topic_id=topic.id, ascending=first, limit=1)
+    found = transaction.messages.page(query)
+    if not found:
+        raise NoTranscript(f"topic {topic.id!r} has no messages")
+    return found[0].seq
 
 
 def _session(session: Session) -> dict[str, Any]:

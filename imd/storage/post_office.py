@@ -6,7 +6,7 @@ postman. It holds no rule of push.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -145,9 +145,17 @@ class PostOffice:
 
         return self._read(look)
 
-    def purge(self, before: int, stale: int) -> Deferred[int]:
-        """Forget what ended before ``before``, and what nobody sends since ``stale``."""
-        return self._write(lambda tx: tx.pushes.purge(before, stale) + tx.webhooks.purge(before))
+    def purge(self, before: int, stale: int, endpoints: Collection[str]) -> Deferred[int]:
+        """Forget what ended before ``before``, and what nobody sends since ``stale``.
+
+        Events for others than these endpoints become dead letters then.
+        """
+
+        def work(tx: Transaction) -> int:
+            left = tx.webhooks.abandon(endpoints, stale)
+            return left + tx.pushes.purge(before, stale) + tx.webhooks.purge(before)
+
+        return self._write(work)
 
     # ---- users and their addresses
 

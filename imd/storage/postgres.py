@@ -28,6 +28,8 @@ from imd.storage.engine import (
 )
 
 CONNECT_SECONDS = 3
+#: said in place of the library's words, which show the part that it cannot read: the password
+UNREADABLE = "database.url cannot be read; % and @ in its password are written as %25 and %40"
 #: ms; the executor's deadline is the last word, these free the server's side
 STATEMENT_MS, LOCK_MS, IDLE_MS = 8_000, 3_000, 15_000
 #: texts are written as :func:`literal` says
@@ -88,6 +90,8 @@ class PostgresConnection:
             )
         except psycopg2.OperationalError as error:
             raise Broken(f"cannot connect: {type(error).__name__}") from error
+        except psycopg2.ProgrammingError:
+            raise Broken(UNREADABLE) from None
         self._db.autocommit = True
         self._cursor = self._db.cursor()
         self._opening = b""

@@ -50,6 +50,12 @@ _BEGIN: Final = (
     b"BEGIN;\nSET LOCAL lock_timeout = '60s';\n"
     b"DROP SCHEMA IF EXISTS im CASCADE;\nCREATE SCHEMA im;\n"
 )
+#: where people who run the lines by themselves put what stood there, and how
+_BEFORE: Final = "im_before"
+_ASIDE: Final = (
+    "DO $$ BEGIN IF to_regnamespace('im') IS NOT NULL THEN"
+    f" ALTER SCHEMA im RENAME TO {_BEFORE}; END IF; END $$"
+)
 #: bytes that are handed on at a time
 _PIECE: Final = 1 << 20
 #: seconds that psql may take to end when it has been told to
@@ -78,15 +84,18 @@ def commands(url: str, file: Path, programs: str | None = None) -> list[str]:
 
 
 def restore_commands(url: str, file: Path, epoch: str) -> list[str]:
-    """The same for :func:`restore`, without its looks: imd must be stopped."""
+    """The same for :func:`restore`, without its looks: imd must be stopped.
+
+    What stood there is put aside as ``im_before``, and goes when the rest is done.
+    """
     tools = Programs(url)
     renew = f"UPDATE im.store SET value = '{epoch}' WHERE name = 'epoch'"
     place = f"--dbname={tools.place}"
+    done = (f"--command={renew}", f"--command=DROP SCHEMA IF EXISTS {_BEFORE} CASCADE")
     return [
-        tools.shown("psql", *_PSQL, "--command=DROP SCHEMA IF EXISTS im CASCADE", place),
-        tools.shown("psql", *_PSQL, "--command=CREATE SCHEMA im", place),
+        tools.shown("psql", *_PSQL, f"--command={_ASIDE}", "--command=CREATE SCHEMA im", place),
         tools.shown("pg_restore", "--single-transaction", *_UNPACK, place, str(file)),
-        tools.shown("psql", *_PSQL, f"--command={renew}", place),
+        tools.shown("psql", *_PSQL, "--single-transaction", *done, place),
     ]
 
 

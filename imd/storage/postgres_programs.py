@@ -20,7 +20,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from imd.storage.backups import BackupError
-from imd.storage.postgres import CONNECT_SECONDS
+from imd.storage.postgres import CONNECT_SECONDS, UNREADABLE
 
 #: seconds in which a program must say its version
 _ANSWER: Final = 20
@@ -32,7 +32,7 @@ class Programs:
 
     def __init__(self, url: str, folder: str | None = None) -> None:
         self.url, self._folder = url, folder
-        parts = parse_dsn(url)
+        parts = _parts(url)
         self._secrets = {
             variable: parts.pop(name)
             for name, variable in (("password", "PGPASSWORD"), ("sslpassword", "PGSSLPASSWORD"))
@@ -103,9 +103,21 @@ def complaint(stderr: bytes) -> str:
     return (errors or lines or ["it failed without a word"])[0]
 
 
+def _parts(url: str) -> dict[str, str]:
+    """What the address names; BackupError when a part of a password would be taken for a host."""
+    try:
+        parts: dict[str, str] = parse_dsn(url)
+    except psycopg2.ProgrammingError:
+        raise BackupError(UNREADABLE) from None
+    if "@" in parts.get("host", ""):
+        raise BackupError(UNREADABLE)
+    return parts
+
+
 @contextmanager
 def looking(url: str) -> Iterator[Any]:
     """A cursor for one who looks at the server; BackupError when it cannot."""
+    _parts(url)
     try:
         opened = psycopg2.connect(url, connect_timeout=CONNECT_SECONDS, application_name="imdctl")
     except psycopg2.OperationalError as error:

@@ -45,9 +45,12 @@ _VISITED = (
     "SELECT 1 FROM participants p LEFT JOIN users u ON u.id = p.participant_id"
     " WHERE p.session_id = %s AND (u.kind = 'patient' OR p.role = 'patient') AND ("
     "EXISTS (SELECT 1 FROM participants q JOIN sessions s ON s.id = q.session_id"
-    " WHERE q.participant_id = p.participant_id AND s.last_message_time >= %s)"
+    # Not last_message_time, which goes with the message.
+    " WHERE q.participant_id = p.participant_id AND s.last_seq > 0 AND s.last_timestamp >= %s)"
     " OR EXISTS (SELECT 1 FROM participant_topics t"
-    " WHERE t.participant_id = p.participant_id AND t.create_time >= %s)) LIMIT 1"
+    " WHERE t.participant_id = p.participant_id AND t.create_time >= %s)"
+    " OR EXISTS (SELECT 1 FROM retention_visits v"
+    " WHERE v.user_id = p.participant_id AND v.time >= %s)) LIMIT 1"
 )
 _HELD = (
     "SELECT 1 FROM retention_holds h WHERE h.kind = 'user' AND ("
@@ -72,8 +75,24 @@ _REMEMBER = (
     " counted = excluded.counted, last_timestamp = excluded.last_timestamp,"
     " roster = excluded.roster"
 )
+#: the time of a patient's medical record runs from it, though what was said then is gone
+_VISIT = (
+    "INSERT INTO retention_visits (user_id, time) SELECT p.participant_id, %s"
+    " FROM participants p LEFT JOIN users u ON u.id = p.participant_id"
+    " WHERE p.session_id = %s AND (u.kind = 'patient' OR p.role = 'patient')"
+    " ON CONFLICT (user_id) DO UPDATE SET time = excluded.time"
+    " WHERE retention_visits.time < excluded.time"
+)
 #: tables with rows of a session, in the order in which they let go of each other
 _OF_SESSION = ("participants", "topic_tallies", "legacy_sessions", "outbox", "pushes")
+
+
+class Moving(Exception):
+    """A run of moving over is not at its end: what looks old enough may be half of a session."""
+
+
+class Unknown(Exception):
+    """There is no such session, or no such user: a hold on it would hold nothing."""
 
 
 class Candidate(NamedTuple):
@@ -191,7 +210,7 @@ class Retention:
         """Whether this session, or any other of its patients, was used since the cutoff."""
         if head.last_timestamp >= cutoff:
             return True
-        return self._db.row(_VISITED, (head.id, cutoff, cutoff)) is not None
+        return self._db.row(_VISITED, (head.id, cutoff, cutoff, cutoff)) is not None
 
     def _held(self, session_id: str) -> bool:
         sql = "SELECT 1 FROM retention_holds h WHERE h.kind = 'session' AND h.id = %s"
@@ -206,9 +225,15 @@ class Retention:
     # ---- deleting
 
     def cut(self, session_id: str, limit: Limit, most: int, now: int) -> Done | None:
-        """Delete a part of what may go, at most about ``most`` messages; None where nothing may."""
+        """Delete a part of what may go, at most about ``most`` messages; None where nothing may.
+
+        Raises Moving.
+        """
         cuts = self._db.rows(_GUARD + self._db.lock)[0][0]
         head = self._tx.sessions.lock(session_id)
+        # Asked behind the lock: whoever stores a session in parts has said so before the first.
+        if self.moving():
+            raise Moving
         if head is None:
             return None
         measured = self._measured(head, limit)
@@ -222,7 +247,7 @@ class Retention:
         if going:
             self._note(now, Act.RETENTION_CUT, session_id, _detail(head, going, messages))
         if deleted:
-            self._session(session_id)
+            self._session(head)
             self._note(now, Act.RETENTION_DELETED, session_id, {"type": head.type})
         sql = "UPDATE store SET value = %s WHERE name = 'retention'"
         self._db.later(sql, (str(int(cuts) + 1),))
@@ -259,18 +284,31 @@ class Retention:
             ids,
         )
 
-    def _session(self, session_id: str) -> None:
-        """Nothing is left in it: it goes, and its numbers are remembered."""
+    def _session(self, head: Head) -> None:
+        """Nothing is left in it: it goes; its numbers and its patients' visit are remembered."""
+        if head.last_seq:
+            self._db.run(_VISIT, (head.last_timestamp, head.id))
         for table in _OF_SESSION:
-            self._db.run(f"DELETE FROM {table} WHERE session_id = %s", (session_id,))
-        self._db.run(_REMEMBER, (session_id,))
-        self._db.run("DELETE FROM sessions WHERE id = %s", (session_id,))
+            self._db.run(f"DELETE FROM {table} WHERE session_id = %s", (head.id,))
+        self._db.run(_REMEMBER, (head.id,))
+        self._db.run("DELETE FROM sessions WHERE id = %s", (head.id,))
+
+    def events(self, before: int, most: int) -> int:
+        """Delete events from before (ms) that were never taken: they hold what messages said."""
+        return self._db.run(
+            "DELETE FROM webhook_outbox WHERE position IN"
+            " (SELECT position FROM webhook_outbox WHERE time < %s LIMIT %s)",
+            (before, most),
+        )
 
     # ---- holds
 
     def hold(self, hold: Hold) -> Hold | None:
-        """Put a hold on; the one that is there already, None when it is new."""
+        """Put a hold on; the one that is there already, None when it is new. Raises Unknown."""
         self._db.rows(_GUARD + self._db.lock)
+        # Asked behind the lock: a run may have deleted it just now.
+        if not self._is_known(hold.kind, hold.id):
+            raise Unknown
         former = self._db.row(
             "SELECT kind, id, reason, time FROM retention_holds WHERE kind = %s AND id = %s",
             (hold.kind, hold.id),
@@ -296,8 +334,7 @@ class Retention:
         sql = "SELECT kind, id, reason, time FROM retention_holds ORDER BY time, kind, id"
         return [Hold(HoldKind(row[0]), *row[1:]) for row in self._db.rows(sql)]
 
-    def is_known(self, kind: HoldKind, id_: str) -> bool:
-        """Whether there is such a session, or such a user."""
+    def _is_known(self, kind: HoldKind, id_: str) -> bool:
         if kind is HoldKind.USER:
             return self._tx.users.get(id_) is not None
         return self._tx.sessions.head(id_) is not None

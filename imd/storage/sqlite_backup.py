@@ -7,6 +7,7 @@ meanwhile finds that it lost its name (:mod:`imd.storage.sqlite`).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -67,24 +68,40 @@ def restore(url: str, file: Path, *, force: bool, migrate: bool, epoch: str, now
     target = path_of(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     ready = target.with_name(target.name + ".restoring")
-    _clear(ready)
-    try:
-        os.close(os.open(ready, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(file, ready)
-        _check(ready, file)
-        said = manifest(ready)
-        check_schema(said)
-        with _alone(target, force) as before:
-            restored = _prepare(ready, said, before, migrate, epoch, now)
-            _like(target, ready)
-            sync(ready)
-            ready.replace(target)
-            sync(target.parent)
-    except OSError as error:
-        raise BackupError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        _clear(ready)
+    with _sole(target.parent):
+        try:
+            _clear(ready)
+            os.close(os.open(ready, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            _copy(file, ready)
+            _check(ready, file)
+            said = manifest(ready)
+            check_schema(said)
+            with _alone(target, force) as before:
+                restored = _prepare(ready, said, before, migrate, epoch, now)
+                _like(target, ready)
+                sync(ready)
+                ready.replace(target)
+                sync(target.parent)
+        except OSError as error:
+            why = error.strerror or error
+            raise BackupError(f"{target} cannot be written: {why}") from error
+        finally:
+            _clear(ready)
     return restored
+
+
+@contextmanager
+def _sole(folder: Path) -> Iterator[None]:
+    """BackupError while another restore works in this folder: both would use one file."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupError(f"another restore is under way in {folder}") from None
+        yield
+    finally:
+        os.close(opened)
 
 
 def check_alone(url: str) -> None:

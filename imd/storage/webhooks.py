@@ -7,10 +7,11 @@ push room asks through the post office, operators through ``imdctl webhook``.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from imd.domain.events import HookClaim
-from imd.storage.engine import Connection
+from imd.storage.engine import Connection, marks
 
 #: no earlier event of its key waits
 _FIRST = (
@@ -163,6 +164,16 @@ class Webhooks:
                 " WHERE endpoint = %s AND disabled = 1",
                 (endpoint,),
             )
+        )
+
+    def abandon(self, endpoints: Collection[str], stale: int) -> int:
+        """Give up what waits since before ``stale`` (ms) for others; a bounded number at a time."""
+        others = f"AND endpoint NOT IN {marks(len(endpoints))}" if endpoints else ""
+        return self._db.run(
+            "UPDATE webhook_outbox SET dead = 1, claim = NULL, code = 'not_configured'"
+            " WHERE position IN (SELECT position FROM webhook_outbox"
+            f" WHERE dead = 0 AND due < %s {others} LIMIT %s)",
+            (stale, *endpoints, _FORGET),
         )
 
     def purge(self, before: int) -> int:

@@ -62,7 +62,8 @@ _decode = json.JSONDecoder(
 ).decode
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """ValueError for a text that can neither be stored nor sent (page 2.1)."""
     if "\0" in text:
         raise ValueError("U+0000 is not allowed in a string")
     try:
@@ -73,7 +74,7 @@ def _check_text(text: str) -> None:
 
 def _check_tree(value: Any, depth: int = 1) -> None:
     if isinstance(value, str):
-        _check_text(value)
+        check_text(value)
     elif isinstance(value, dict | list):
         if depth > MOST_DEPTH:
             raise ValueError(f"nested deeper than {MOST_DEPTH}")
@@ -81,7 +82,7 @@ def _check_tree(value: Any, depth: int = 1) -> None:
             _check_tree(item, depth + 1)
         if isinstance(value, dict):
             for key in value:
-                _check_text(key)
+                check_text(key)
 
 
 def parse_json(raw: bytes) -> Any:

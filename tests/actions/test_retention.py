@@ -16,7 +16,8 @@ from imd.domain.errors import MessageNotFound, SessionNotFound, TopicNotFound
 from imd.domain.ids import UserId
 from imd.domain.retention import YEAR, Hold, HoldKind, RecordClass, Terms
 from imd.service.retaining import Found, Pace, Refused, apply, plan
-from imd.storage.retention import Retainer, open_retention
+from imd.storage.retention import Retainer, Unknown, open_retention
+from imd.storage.store import sync_transaction
 from tests.actions.household import SERVICE, patient
 from tests.actions.test_topic_history import check_kept
 from tests.actions.topic_world import Town, check_intervals
@@ -233,6 +234,27 @@ async def test_a_later_visit_keeps_the_whole_medical_record(town: Town, where: s
     await town.topic("t")
 
 
+@pytest.mark.parametrize("said", ["a consult", "a message", "and a later member"])
+@pytest_twisted.ensureDeferred
+async def test_a_visit_is_remembered_though_its_own_record_is_gone(town: Town, said: str) -> None:
+    """A visit of five years ago, in what is kept for three, still keeps the medical record."""
+    await ancient(town)
+    town.clock.time = NOW - 5 * YEAR
+    await town.open("visit", "P:patient", "D:doctor", type_=9)
+    if said == "a consult":
+        await town.start("visit", "u")
+        await town.end("visit", "u")
+    else:
+        await town.send("visit", "D")
+    town.clock.time = NOW
+    if said == "and a later member":
+        await town.open("visit", "P:patient", "D:doctor", "F:doctor", type_=9)
+    assert "medical" not in applied(town)
+    assert await seqs(town, "visit") == []
+    assert "medical" not in applied(town)
+    assert await seqs(town) == [1, 2]
+
+
 @pytest_twisted.ensureDeferred
 async def test_the_doctor_who_goes_on_working_keeps_no_record(town: Town) -> None:
     await ancient(town)
@@ -351,6 +373,27 @@ async def test_a_recalled_original_goes_with_its_message(town: Town) -> None:
         town.clock.time = NOW
     applied(town)
     assert await town.ground.rows("SELECT message_id FROM recalls") == [(message.id,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_webhooks_were_never_told_goes_too(town: Town) -> None:
+    """Of an endpoint that is configured no more, say: its events hold what the messages said."""
+    await half_old(town)
+
+    def note(tx: Any) -> None:
+        for time in (OLD, NOW - 3 * YEAR, NOW):
+            tx.connection.run(
+                "INSERT INTO webhook_outbox (endpoint, key, id, type, time, data, due)"
+                " VALUES ('e', 's', 'i', 'message.created', %s, 'what was said', %s)",
+                (time, time),
+            )
+
+    await town.house.db.write(note)
+    planned(town)
+    assert await town.count("webhook_outbox") == 3
+    applied(town, most=1)
+    rows = await town.ground.rows("SELECT time FROM webhook_outbox ORDER BY time")
+    assert [row[0] for row in rows] == [NOW - 3 * YEAR, NOW]
 
 
 @pytest_twisted.ensureDeferred
@@ -517,6 +560,17 @@ async def test_a_held_session_is_never_deleted(town: Town) -> None:
     ]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_hold_on_what_a_run_has_just_deleted_is_no_hold(town: Town) -> None:
+    """Whoever holds must not believe that something is kept which went a moment before."""
+    await all_old(town)
+    applied(town)
+    with pytest.raises(Unknown):
+        held(town, HoldKind.SESSION, "s")
+    with opened(town) as retainer:
+        assert retainer.look(lambda store: store.holds()) == []
+
+
 @pytest.mark.parametrize("role", ["member", "former speaker", "former starter"])
 @pytest_twisted.ensureDeferred
 async def test_a_held_user_keeps_every_session_that_is_the_users(town: Town, role: str) -> None:
@@ -535,6 +589,7 @@ async def test_a_held_user_keeps_every_session_that_is_the_users(town: Town, rol
         await town.home.remove(SERVICE, session_id="s", participant_ids="X")
     await town.open("other")
     await talk(town, 2, "other")
+    await town.person("X", "doctor")
     town.clock.time = NOW
     held(town, HoldKind.USER, "X")
     assert applied(town)["process"]["sessions"] == 1
@@ -626,6 +681,21 @@ async def test_nothing_is_deleted_while_moving_over_is_not_at_its_end(town: Town
     with pytest.raises(Refused, match="import-legacy"):
         applied(town)
     assert await seqs(town) == list(range(1, 9))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_run_stops_where_moving_over_begins_meanwhile(town: Town) -> None:
+    """It stores a session in several parts: the first alone may look old enough to go."""
+    await half_old(town)
+
+    def begin(seconds: float) -> None:
+        with sync_transaction(town.ground.url) as tx:
+            sql = "INSERT INTO legacy_runs (source, running, report) VALUES ('im', 1, '')"
+            tx.connection.run(sql)
+
+    with opened(town) as retainer, pytest.raises(Refused, match="import-legacy"):
+        apply(retainer, TERMS, NOW, Pace(2, lambda: 0.0, begin))
+    assert await seqs(town) == list(range(3, 9))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,20 +7,28 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 import imd
 from imd.cli.main import run
+from imd.domain.ids import UserId
+from imd.domain.message import Draft
+from imd.domain.participant import Seat
+from imd.domain.session import Head
+from imd.storage import sqlite_backup
 from imd.storage.engine import connector
 from imd.storage.schema import HEAD
 from imd.storage.store import sync_transaction
 from tests.binaries import find_binaries
 
 PASSWORD = "pw-5f3a91c4"
+NOW = 1_800_000_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +126,21 @@ def test_a_restore_gives_back_what_was_there_under_a_new_epoch(capsys, url, file
     assert note["detail"]["backup_epoch"] == note["detail"]["replaced"] == before
     # Twice from one file are two lives.
     assert answer(capsys, "restore", str(file), "--force")["epoch"] != done["epoch"]
+
+
+def test_a_restore_counts_the_messages_that_are_there(capsys, url, file):
+    """Retention takes the beginning of a log away, so the newest seq is not their number."""
+    with sync_transaction(url) as tx:
+        head = Head("s1", "n", 9, 2, 0, NOW, 0, 0, NOW, None, None, None, None, 0)
+        tx.sessions.insert(head)
+        tx.participants.add(head, [Seat(UserId("P1"), "patient")], NOW)
+        head = tx.sessions.lock("s1")
+        tx.log.append(head, [Draft(f"{n:032x}", "s1", "P1", 1, "x") for n in range(5)], NOW)
+    with sync_transaction(url) as tx:
+        tx.connection.run("DELETE FROM messages WHERE seq < 4")
+    answer(capsys, "backup", str(file))
+    done = answer(capsys, "restore", str(file), "--force")
+    assert (done["sessions"], done["messages"]) == (1, 2)
 
 
 def test_who_restored_otherwise_gets_a_new_epoch(capsys, url):
@@ -227,6 +250,24 @@ def test_sqlite_a_broken_database_can_be_replaced(capsys, sqlite, file):
     assert sorted(child.name for child in path.parent.iterdir()) == ["copy", "imd.db"]
 
 
+def test_sqlite_two_restores_at_once_do_not_meet_in_one_file(capsys, sqlite, file, monkeypatch):
+    """The second would clear the file that the first is about to put in place."""
+    answer(capsys, "backup", str(file))
+    real, said = sqlite_backup.check_schema, []
+
+    def another(manifest: Any) -> None:
+        monkeypatch.setattr(sqlite_backup, "check_schema", real)
+        assert run(["restore", str(file), "--force"]) == 1
+        said.append(capsys.readouterr().err)
+        real(manifest)
+
+    monkeypatch.setattr(sqlite_backup, "check_schema", another)
+    epoch = answer(capsys, "restore", str(file), "--force")["epoch"]
+    assert "another restore" in said[0]
+    assert value_of(sqlite, "epoch") == epoch
+    answer(capsys, "restore", str(file), "--force")
+
+
 def test_sqlite_owner_and_mode_stay(capsys, sqlite, file):
     answer(capsys, "backup", str(file))
     path = Path(sqlite.removeprefix("sqlite:///"))
@@ -299,12 +340,55 @@ def test_postgres_the_password_goes_by_the_environment(capsys, postgres, file, t
     assert PASSWORD not in lines
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["backup F --force", "backup F --print", "restore F --force", "restore --done-otherwise",
+     "retention plan", "doctor-check"],
+)  # fmt: skip
+@pytest.mark.parametrize("password", [f"{PASSWORD}%zz", f"x@{PASSWORD}"])
+def test_postgres_an_address_that_cannot_be_read_is_not_shown(
+    capsys, monkeypatch, file, words, password
+):
+    """A % in a password stands as %25; the library would show what it could not read."""
+    file.write_bytes(b"PGDMP")
+    url = f"postgresql://imd:{password}@localhost/imd"
+    monkeypatch.setenv("IMD_DATABASE_URL", url)
+    capsys.readouterr()
+    assert run([str(file) if word == "F" else word for word in words.split()]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert PASSWORD not in out + err and "Traceback" not in err
+
+
 def test_postgres_print_shows_commands_without_the_password(capsys, postgres, file):
     shown = answer(capsys, "backup", str(file), "--print")["commands"]
     shown += answer(capsys, "restore", str(file), "--print")["commands"]
     text = "\n".join(shown)
     assert "pg_dump --format=custom" in text and "pg_restore" in text and "epoch" in text
     assert PASSWORD not in text and not file.exists()
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_postgres_the_printed_lines_take_the_old_away_last(capsys, postgres, file, good):
+    """All of them pasted into a shell, whatever becomes of one."""
+    answer(capsys, "backup", str(file))
+    before = value_of(postgres, "epoch")
+    assert run(["key", "add", "billing", "--scope", "read"]) == 0
+    lines = answer(capsys, "restore", str(file), "--print")["commands"]
+    if not good:
+        file.write_bytes(file.read_bytes()[:2000])
+    for line in lines:
+        subprocess.run(line, shell=True, capture_output=True, check=good)
+    with closing(psycopg2.connect(postgres)) as db, db.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'im%' ORDER BY 1")
+        schemas = [row[0] for row in cursor.fetchall()]
+        where = "im" if good else "im_before"
+        cursor.execute(f"SELECT name FROM {where}.service_keys ORDER BY 1")
+        names = [row[0] for row in cursor.fetchall()]
+    if good:
+        assert (schemas, names) == (["im"], ["his"])
+        assert value_of(postgres, "epoch") != before
+    else:
+        assert "im_before" in schemas and names == ["billing", "his"]
 
 
 def test_postgres_missing_programs_and_other_versions_are_named(capsys, postgres, file, tmp_path):

@@ -122,6 +122,20 @@ def test_a_consult_is_exported_by_its_interval_of_seq(capsys, tmp_path) -> None:
     assert found["deleted_before"] is None
 
 
+@pytest.mark.parametrize(("status", "seqs"), [(10, [3, 4, 5, 6]), (0, [3, 4, 5, 6, 7])])
+def test_a_consult_that_ended_without_a_message_brings_nothing_of_what_came_after(
+    capsys, tmp_path, sqlite_url, status, seqs
+) -> None:
+    """One that the platform has ended, and of which no place in the log is known."""
+    with sync_transaction(sqlite_url) as tx:
+        tx.connection.run(
+            "UPDATE topics SET start_seq = NULL, end_seq = NULL, status = %s", [status]
+        )
+    path = tmp_path / "c1.json"
+    exported(capsys, path, "c1")
+    assert [item["seq"] for item in json.loads(path.read_bytes())["items"]] == seqs
+
+
 @pytest.mark.parametrize(
     ("words", "seqs"),
     [
@@ -410,6 +424,24 @@ def test_what_another_key_sealed_is_refused(capsys, sealed_file, public, sqlite_
 def test_what_is_no_sealed_file_is_broken_at_its_first_line(capsys, tmp_path, text) -> None:
     path = tmp_path / "x"
     path.write_text(text)
+    assert checked(capsys, path)["line"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session": None}, {"session": {}}, {"session": []}, {"topic": "c1"}, {"topic": {}},
+        {"exported_at": None}, {"first_seq": "3"}, {"first_seq": True},
+    ],
+)  # fmt: skip
+def test_what_somebody_else_signed_with_other_fields_is_broken_at_its_first_line(
+    capsys, tmp_path, sqlite_url, change
+) -> None:
+    path = tmp_path / "x"
+    with sync_transaction(sqlite_url, write=False) as tx:
+        found = gather(tx, Wanted("c1", None), NOW)
+        found = found._replace(header={**found.header, **change})
+        path.write_bytes(b"".join(sealed(found, Ed25519PrivateKey.generate())))
     assert checked(capsys, path)["line"] == 1
 
 

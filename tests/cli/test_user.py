@@ -107,6 +107,15 @@ def test_every_bad_line_is_named_by_number_field_and_what_is_allowed(capsys, dat
     assert "line 3: nmae: is unknown; allowed: user_id, kind" in err[1]
 
 
+def test_what_no_json_may_hold_no_cell_may_hold(capsys, database_url, wrote):
+    """Page 2.1: U+0000 and half of a surrogate pair."""
+    file = wrote("a.csv", b"user_id,name\nD1,a\0b\nD2,b\nD3,\\ud800\n")
+    answer, err = imported(capsys, file, "--encoding", "raw_unicode_escape", status=1)
+    assert (answer["created"], answer["refused"]) == (1, 2)
+    assert "line 2: name: U+0000" in err[0] and "line 4: name: a string holds half" in err[1]
+    assert set(users(database_url)) == {"D2"}
+
+
 def test_an_empty_cell_leaves_and_a_null_empties(capsys, database_url, wrote):
     imported(capsys, wrote("a.csv", "id,kind,name,team_code\nD1,doctor,a,T9\n"))
     answer, _ = imported(capsys, wrote("b.csv", "id,kind,name,team_code\nD1,,b,\n"))
@@ -132,6 +141,8 @@ def test_encodings(capsys, database_url, wrote):
     imported(capsys, gbk, "--encoding", "gbk")
     assert {name for _, name, _, _ in users(database_url).values()} == {"王"}
     imported(capsys, gbk, "--encoding", "nonsense", status=2)
+    _, err = imported(capsys, gbk, "--encoding", "utf-16", status=2)
+    assert "it is not utf-16" in err[0]
 
 
 @pytest.mark.parametrize(

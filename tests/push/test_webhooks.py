@@ -441,3 +441,37 @@ async def test_what_was_recalled_is_not_told_any_more(platform) -> None:
     assert "写错了" not in str(platform.endpoint.got)
     assert "对的" in str(platform.endpoint.got)
     assert platform.endpoint.types.count("message.created") == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_events_of_an_endpoint_that_is_configured_no_more_become_dead_letters(
+    platform,
+) -> None:
+    """Else they would be the oldest that is due, and keep what was said, for ever."""
+    now = platform.clock.time
+
+    def note(tx: Any) -> None:
+        for endpoint in ("gone", NAME):
+            for due in (now - 49 * HOUR, now - HOUR):
+                tx.connection.run(
+                    "INSERT INTO webhook_outbox (endpoint, key, id, type, time, data, due)"
+                    " VALUES (%s, 's', 'i', 'message.created', %s, '{}', %s)",
+                    (endpoint, due, due),
+                )
+
+    async def dead() -> list[tuple[str, int]]:
+        rows = await platform.ground.rows(
+            "SELECT endpoint, due FROM webhook_outbox WHERE dead = 1 ORDER BY due"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    await platform.write(note)
+    week, stale = now - 168 * HOUR, now - 48 * HOUR
+    while await platform.office.purge(week, stale, (NAME,)):
+        pass
+    assert await dead() == [("gone", now - 49 * HOUR)]
+    assert await platform.waiting() == 3
+    while await platform.office.purge(now - 48 * HOUR, stale, ()):
+        pass
+    assert await dead() == []
+    assert await platform.waiting() == 2
