@@ -30,7 +30,7 @@ from imd.websocket.link import Link
 from imd.websocket.room import Room
 from imd.websocket.states import Event
 from imd.wire.closing import Close
-from imd.wire.frames import payload_of
+from imd.wire.frames import payload_of, whole_text
 
 #: what Autobahn keeps of the handshake and nobody asks for afterwards
 _SPENT = (
@@ -59,6 +59,7 @@ class SocketProtocol(WebSocketServerProtocol):
     transport: Any
     data: Any
     current_frame: Any
+    inside_message: Any
     message_data: Any
     _perMessageCompress: Any
 
@@ -111,15 +112,27 @@ class SocketProtocol(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """As Autobahn's own, without describing each piece to a log that is closed.
 
-        The answer to a ping comes alone as a rule, and says nothing but that the peer is there.
+        What comes as a rule comes whole and alone, and is taken at once: a text, or the answer to a
+        ping, which says nothing but that the peer is there.
         """
-        if len(data) == _PONG_BYTES and data.startswith(_PONG) and self._is_between_frames():
-            self.link.heard = self.link.room.tick
-            return
+        if self._is_between_messages():
+            if len(data) == _PONG_BYTES and data.startswith(_PONG):
+                self.link.heard = self.link.room.tick
+                return
+            text = whole_text(data)
+            if text is not None and len(text) <= self.link.room.settings.frame:
+                self.link.heard = self.link.room.tick
+                self.onMessage(text, False)
+                return
         self._dataReceived(data)
 
-    def _is_between_frames(self) -> bool:
-        return not self.data and self.current_frame is None and self.state == self.STATE_OPEN
+    def _is_between_messages(self) -> bool:
+        return not (
+            self.data
+            or self.inside_message
+            or self.current_frame is not None
+            or self.state != self.STATE_OPEN
+        )
 
     def onMessageEnd(self) -> None:
         """As Autobahn's own, without its events for listeners, which cost a Deferred a frame."""

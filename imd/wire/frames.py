@@ -127,6 +127,31 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
 
 
+def whole_text(data: bytes) -> bytes | None:
+    """The text of a client's frame that came whole and alone, as most do; None for all else.
+
+    Final, text, masked, not compressed, of a size below 64 KiB told in the shortest way, and UTF-8.
+    """
+    if len(data) < 7 or data[0] != 0x81:
+        return None
+    size, start = data[1] - 0x80, 2
+    if size == 126:
+        size, start = int.from_bytes(data[2:4], "big"), 4
+        if size < 126:
+            return None
+    if size <= 0 or len(data) != start + 4 + size:
+        return None
+    mask, masked = data[start : start + 4], data[start + 4 :]
+    key = (mask * (size // 4 + 1))[:size]
+    number = int.from_bytes(masked, "little") ^ int.from_bytes(key, "little")
+    text = number.to_bytes(size, "little")
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return None
+    return text
+
+
 def payload_of(frame: bytes) -> bytes:
     """The payload inside what :func:`text_frame` made, for a socket that compresses its own."""
     return frame[{126: 4, 127: 10}.get(frame[1], 2) :]

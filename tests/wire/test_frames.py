@@ -24,6 +24,7 @@ from imd.wire.frames import (
     refusal_data,
     result_frame,
     text_frame,
+    whole_text,
 )
 
 
@@ -131,3 +132,48 @@ def test_each_close_code_has_a_reason_and_a_legal_number() -> None:
     assert set(REASONS) == set(Close)
     assert {int(code) for code in Close if code >= 4000} == {4400, 4401, 4403, 4408, 4429, 4503}
     assert all(len(reason.encode()) <= 123 for reason in REASONS.values())
+
+
+def masked(text: bytes, mask: bytes, first: int = 0x81) -> bytes:
+    size = len(text)
+    if size < 126:
+        head = bytes([first, 0x80 | size])
+    elif size < 0x10000:
+        head = bytes([first, 0xFE]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, 0xFF]) + size.to_bytes(8, "big")
+    return head + mask + bytes(byte ^ mask[n % 4] for n, byte in enumerate(text))
+
+
+@given(st.text(min_size=1, max_size=400), st.binary(min_size=4, max_size=4))
+def test_a_text_that_came_whole_and_alone_is_read(text, mask) -> None:
+    assert whole_text(masked(text.encode(), mask)) == text.encode()
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 127, 4096, 65_535])
+def test_a_text_of_each_length(size) -> None:
+    assert whole_text(masked(b"x" * size, b"\x01\xff\x00\x80")) == b"x" * size
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_text_of_their_own_length_or_none(data) -> None:
+    text = whole_text(data)
+    assert text is None or masked(text, data[-len(text) - 4 : -len(text)]) == data
+
+
+M = b"abcd"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\x81", masked(b"", M), masked(b"x" * 65_536, M),
+        masked(b"text", M, 0x01), masked(b"text", M, 0x82), masked(b"text", M, 0xC1),
+        masked(b"text", M, 0x80), masked(b"text", M, 0x88), masked(b"text", M)[:-1],
+        masked(b"text", M) + b"\x81", b"\x81\x04text", masked(b"\xff\xfe", M),
+        masked("\ud800".encode("utf-8", "surrogatepass"), M),
+        b"\x81\xfe\x00\x04" + masked(b"text", M)[2:],
+    ],
+)  # fmt: skip
+def test_all_else_takes_the_long_road(data) -> None:
+    assert whole_text(data) is None
