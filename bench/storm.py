@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from collections import deque
 from contextlib import ExitStack
 from typing import Any
 
@@ -109,7 +110,8 @@ class Probe:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._poll, self._numbers = select.epoll(), itertools.count(time.time_ns())
-        self._free = [HttpLane(spec["port"], self._answered) for _ in range(LANES)]
+        # The longest idle one is next, or the server would close those that are never needed.
+        self._free = deque(HttpLane(spec["port"], self._answered) for _ in range(LANES))
         self._lanes = {lane.socket.fileno(): lane for lane in self._free}
         for number in self._lanes:
             self._poll.register(number, select.EPOLLIN)
@@ -134,7 +136,7 @@ class Probe:
             due = started + sent / RATE
             self.turn(due)
             if self._free and time.perf_counter() >= due:
-                lane = self._free.pop()
+                lane = self._free.popleft()
                 self._due[lane] = due
                 lane.put(next(self._requests).replace(PLACE, b"%016x" % next(self._numbers)))
                 sent += 1
