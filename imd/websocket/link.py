@@ -305,25 +305,21 @@ class Link:
             self.look_within(left)
 
     def _sweep_open(self, now: int, tick: int) -> float:
-        """The same of one that has logged in; in how many ticks something may be due."""
-        settings = self.room.settings
-        ends = [float("inf")]
-        if self.expires_at is not None:
-            ends.append((self.expires_at - now) / 1000)
-            if now >= self.expires_at:
-                self.end(Close.UNAUTHENTICATED)
-        if self.stalled is not None:
-            ends.append(self.stalled + settings.peer_timeout - tick)
-            if ends[-1] <= 0:
-                self.end(Close.SLOW_CONSUMER)
-        if self.reading is None:
-            ends.append(self.heard + settings.peer_timeout - tick)
-            if ends[-1] <= 0:
-                self.wire.abort()
-        if tick - self.pinged >= settings.heartbeat:
+        """The same of one that has logged in, one thing at a time; in how many ticks to look."""
+        settings, never = self.room.settings, float("inf")
+        expires = never if self.expires_at is None else (self.expires_at - now) / 1000
+        stuck = never if self.stalled is None else self.stalled + settings.peer_timeout - tick
+        silent = never if self.reading is not None else self.heard + settings.peer_timeout - tick
+        if expires <= 0:
+            self.end(Close.UNAUTHENTICATED)
+        elif stuck <= 0:
+            self.end(Close.SLOW_CONSUMER)
+        elif silent <= 0:
+            self.wire.abort()
+        elif tick - self.pinged >= settings.heartbeat:
             self.pinged = tick
             self.wire.ping()
-        return min(self.pinged + settings.heartbeat - tick, *ends)
+        return min(self.pinged + settings.heartbeat - tick, expires, stuck, silent)
 
     def hold(self) -> None:
         """Keep what delivery writes until :meth:`release`, so that the login's result is first."""

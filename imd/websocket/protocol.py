@@ -4,10 +4,10 @@ The factory makes one for each handshake. Bytes become calls of the link, the li
 bytes; whatever fails in between is logged and ends the connection with 1011. It decides nothing:
 not who may connect, not what a frame means, not when a peer is too slow to keep.
 
-Autobahn and twisted.web leave things open that are closed here:
-ecosystem 1, performance): the HTTP channel stays the transport's producer, so back-pressure never
-comes; every frame of a fan-out arms and disarms epoll; pongs are queued for a peer that does not
-read; options and the handshake's texts are copied into each connection.
+Autobahn and twisted.web leave things open that are closed here: the HTTP channel stays the
+transport's producer, so back-pressure never comes; every frame of a fan-out arms and disarms epoll;
+pongs are queued for a peer that does not read; options and the handshake's texts are copied into
+each connection.
 """
 
 # Autobahn's methods have no annotations.

@@ -367,8 +367,8 @@ MUTANTS: Final = (
             ),
             Change(
                 "imd/websocket/link.py",
-                "        if self.stalled is not None:\n            ends.append(self.stalled",
-                "        if tick < 0:\n            ends.append(self.stalled",
+                "        elif stuck <= 0:\n",
+                "        elif tick < 0:\n",
             ),
         ),
         faults=("deaf-readers",),
