@@ -24,6 +24,7 @@ from bench import (
     lists,
     live,
     million,
+    pushing,
     report,
     soak,
     starting,
@@ -37,7 +38,7 @@ from tests.e2e.rawsocket import raise_open_files
 from tests.servers import PostgresServer
 
 #: what is measured without being asked for, in this order; ``soak`` takes its half hour
-SECTIONS = ("load", "workers", "idle", "storm", "live", "million", "lists", "start")
+SECTIONS = ("load", "workers", "idle", "storm", "push", "live", "million", "lists", "start")
 QUICK_SECTIONS = ("load", "workers", "idle", "lists", "start")
 EVERY = (*SECTIONS, "soak")
 RESULTS = Path(__file__).parent / "results"
@@ -93,6 +94,9 @@ def _measured(
         rounds["idle"] = [idle.measure(setting)]
     if "storm" in wanted:
         rounds["storm"] = storm.measure(setting)
+    if "push" in wanted:
+        with ExitStack() as stack:
+            rounds |= entries.in_turns(setting, pushing.entries(setting, stack))
     if "live" in wanted:
         rounds |= live.measure(setting)
     if "million" in wanted:

@@ -105,6 +105,12 @@ FLOORS = (
     Comparison("4 workers / 1: CPU", "workers 4", "workers 1", *CPU, None),
     Comparison("a fresh server, first start", "idle", None, "first_mib", "MiB", most(80)),
     Comparison("a fresh server, later start", "idle", None, "fresh_mib", "MiB", most(80)),
+    Comparison("pushes by WeChat / none: CPU", "push taken", "push none", *CPU, most(1.15)),
+    Comparison("WeChat hangs / no pushes: CPU", "push hung", "push none", *CPU, most(1.15)),
+    Comparison(
+        "WeChat hangs / no pushes: p99 of a send",
+        "push hung steady", "push none steady", "answer_ms_p99", "ms", most(1.1),
+    ),
     Comparison("live topic (answered) / none: CPU", "answered", "none", *CPU, most(1.15)),
     Comparison("live topic (waiting) / none: CPU", "waiting", "none", *CPU, most(1.15)),
 )  # fmt: skip
@@ -146,7 +152,7 @@ def faults(rounds: Mapping[str, Sequence[Figures]]) -> list[Row]:
 
 
 def _ours(name: str) -> bool:
-    return name.startswith(("imd", "workers", "fan-out imd", "soak")) or name in _LIVE
+    return name.startswith(("imd", "workers", "push", "fan-out imd", "soak")) or name in _LIVE
 
 
 _LIVE: tuple[Literal["none", "answered", "waiting"], ...] = ("none", "answered", "waiting")
