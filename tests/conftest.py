@@ -6,6 +6,8 @@ Servers come from :mod:`tests.servers`; fixtures of one room live in that room's
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,21 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
+from tests.places import fast_folder
 from tests.redis_server import NoRedis, RedisServer
 from tests.servers import NoPostgres, PostgresServer
+
+# Servers are started a thousand times: what they import is compiled once, whoever forbade that.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# Read by pytest when the first folder is asked for.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_folder()))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from tests.binaries import (
     reachable,
     server_user,
 )
+from tests.places import fast_folder
 
 DATABASE_URL_VARIABLE: Final = "IMD_TEST_DATABASE_URL"
 __all__ = ["NoPostgres", "PostgresServer", "ServerNotOurs", "find_binaries", "free_port"]
@@ -42,7 +43,7 @@ _STOP_SECONDS: Final = 30.0
 _SIGNALS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 #: Reads the server's pid line by line; when the pipe closes, the test run is gone, however it
-#: died: stop the server and remove its folder. $1 is the folder.
+#: died: stop the server and remove its folders, which are the arguments.
 WATCH: Final = """
 pid=
 while read -r line; do pid=$line; done
@@ -52,7 +53,7 @@ if [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null; then
     while kill -0 "$pid" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
     kill -KILL "$pid" 2>/dev/null
 fi
-rm -rf "$1"
+rm -rf "$@"
 """
 
 
@@ -99,7 +100,10 @@ class PostgresServer:
             **(settings or {}),
         }
         self._user = server_user()
+        # The data of a durable server stay on the disk: what that costs is what is asked.
+        self._beneath = Path("/tmp") if fsync else fast_folder()
         self._folder: Path | None = None
+        self._data: Path | None = None
         self._binaries: Path | None = None
         self._postgres: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -162,8 +166,10 @@ class PostgresServer:
             self._watcher.wait()
             self._watcher = None
         if self._folder is not None:
+            assert self._data is not None
+            shutil.rmtree(self._data, ignore_errors=True)
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            self._folder = self._data = None
 
     def restart(self, mode: Literal["immediate", "fast"] = "fast") -> None:
         """Stop (``immediate`` is a crash: no checkpoint) and start on the same port and data."""
@@ -250,13 +256,14 @@ class PostgresServer:
         binaries = find_binaries()
         # Under /tmp whatever TMPDIR says: a socket's path may have 107 bytes at most.
         self._folder = folder = Path(tempfile.mkdtemp(prefix="imd-pg-", dir="/tmp"))
+        self._data = data = Path(tempfile.mkdtemp(prefix="imd-pg-data-", dir=self._beneath))
         (folder / "log").touch()
         (folder / "s").mkdir()
         if self._user is not None:
-            for path in (folder, folder / "log", folder / "s"):
+            for path in (folder, folder / "log", folder / "s", data):
                 shutil.chown(path, self._user, group_of(self._user))
         self._watcher = subprocess.Popen(
-            ["/bin/sh", "-c", WATCH, "imd-pg-watch", folder],
+            ["/bin/sh", "-c", WATCH, "imd-pg-watch", folder, data],
             stdin=subprocess.PIPE,
             cwd="/",
             start_new_session=True,
@@ -270,7 +277,7 @@ class PostgresServer:
             [
                 binaries / "initdb",
                 "-D",
-                folder / "data",
+                data,
                 "-A",
                 "trust",
                 "-U",
@@ -296,7 +303,7 @@ class PostgresServer:
         return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
     def _spawn(self) -> bool:
-        assert self._folder is not None
+        assert self._folder is not None and self._data is not None
         assert self._binaries is not None
         options = [part for item in self._settings.items() for part in ("-c", "=".join(item))]
         with (self._folder / "log").open("ab") as log:
@@ -304,7 +311,7 @@ class PostgresServer:
                 [
                     self._binaries / "postgres",
                     "-D",
-                    self._folder / "data",
+                    self._data,
                     "-h",
                     "127.0.0.1",
                     "-p",
