@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -25,6 +25,11 @@ from imd.wire.fields import Request
 
 #: whether a part of the server can do its work now; raising means no
 Check = Callable[[], Awaitable[bool]]
+
+#: makes a text; it may take long
+Make = Callable[[], bytes]
+#: has something made without keeping the reactor from its work
+Aside = Callable[[Make], Awaitable[bytes]]
 
 #: seconds that a check may take
 CHECK_TIME = 3.0
@@ -65,8 +70,30 @@ class Index(Answer, frozen=True):
     links: dict[str, str]
 
 
+async def in_place(make: Make) -> bytes:
+    """An :data:`Aside` where nobody else waits."""
+    return make()
+
+
+class OnDemand:
+    """A document that is made when somebody first wants it, once: a start does not wait for it."""
+
+    def __init__(self, make: Make, aside: Aside) -> None:
+        self._make, self._aside = make, aside
+        self._text: bytes | None = None
+        self._making = DeferredLock()
+
+    async def text(self) -> bytes:
+        """The document; what ``make`` raises, each time until it does not."""
+        if self._text is None:
+            async with self._making:
+                if self._text is None:
+                    self._text = await self._aside(self._make)
+        return self._text
+
+
 class Pages:
-    """What these rows answer with; ``openapi`` is filled in when the table is complete."""
+    """What these rows answer with; :meth:`complete` ends the making of the table."""
 
     _log = Logger()
 
@@ -76,17 +103,19 @@ class Pages:
         clock: IReactorTime,
         version: str,
         checks: Mapping[str, Check],
-        documents: Mapping[str, bytes],
+        documents: Mapping[str, Make],
         degraded: Callable[[], list[str]],
+        aside: Aside,
     ) -> None:
-        """``documents`` are further JSON texts by their whole paths; ``degraded`` names what is
+        """``documents`` make further JSON texts, by their whole paths; ``degraded`` names what is
         away though the server does without."""
         self._dispatch = dispatch
         self._clock = clock
         self._version = version
         self._checks, self._degraded = dict(checks), degraded
-        self._documents = dict(documents)
-        self.openapi = b""
+        self._documents = {path: OnDemand(make, aside) for path, make in documents.items()}
+        self._aside = aside
+        self._openapi: OnDemand
 
     def routes(self, *, index: bool) -> tuple[Route, ...]:
         """The rows; without ``index`` somebody else answers ``/``."""
@@ -101,10 +130,16 @@ class Pages:
         ]  # fmt: skip
         if index:
             rows.append(_open("get_index", "/", (Index,), self.index, "Where everything is"))
-        for path, text in self._documents.items():
+        for path, document in self._documents.items():
             name = f"get_{PurePosixPath(path).stem}"
-            rows.append(_open(name, path, (dict[str, Any],), _sends(text), f"The document {path}"))
+            rows.append(
+                _open(name, path, (dict[str, Any],), _sends(document), f"The document {path}")
+            )
         return tuple(rows)
+
+    def complete(self, openapi: Make) -> None:
+        """The table is: this makes its document."""
+        self._openapi = OnDemand(openapi, self._aside)
 
     async def health(self, house: object, caller: object, request: Nothing) -> Health:
         """That this process answers, and its version (``/healthz``)."""
@@ -140,15 +175,15 @@ class Pages:
         return Index("imd", self._version, links)
 
     async def document_of_api(self, house: object, caller: object, request: Nothing) -> bytes:
-        """The OpenAPI document, encoded at start (``/api/v2/openapi.json``)."""
-        return self.openapi
+        """The OpenAPI document (``/api/v2/openapi.json``)."""
+        return await self._openapi.text()
 
 
-def _sends(text: bytes) -> Action:
-    async def document(house: object, caller: object, request: Nothing) -> bytes:
-        return text
+def _sends(document: OnDemand) -> Action:
+    async def send(house: object, caller: object, request: Nothing) -> bytes:
+        return await document.text()
 
-    return document
+    return send
 
 
 def file_routes(files: Mapping[str, File]) -> tuple[Route, ...]:

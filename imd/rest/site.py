@@ -28,7 +28,7 @@ from imd.domain.errors import BadRequest, ImError
 from imd.rest.dispatch import Dispatch
 from imd.rest.errors import PathNotFound
 from imd.rest.openapi import document
-from imd.rest.pages import Check, File, Pages, file_routes
+from imd.rest.pages import Aside, Check, File, Make, Pages, file_routes, in_place
 from imd.rest.routes import ROUTES
 from imd.rest.table import Route, Shape, Table
 from imd.wire.codec import encode
@@ -165,7 +165,8 @@ def build_root(
     version: str,
     checks: Mapping[str, Check] | None = None,
     degraded: Callable[[], list[str]] = list,
-    documents: Mapping[str, bytes] | None = None,
+    documents: Mapping[str, Make] | None = None,
+    aside: Aside = in_place,
     files: Mapping[str, File] | None = None,
     leaves: Mapping[bytes, IResource] | None = None,
     trees: Mapping[bytes, IResource] | None = None,
@@ -174,15 +175,15 @@ def build_root(
     """The root resource.
 
     ``checks`` say by name whether the server is ready, ``degraded`` what it does without at
-    present; ``documents`` are further JSON texts by their paths (``/api/v2/asyncapi.json``),
-    ``files`` are what else is served as it is (``/docs``). ``leaves`` are resources for exactly
-    ``/NAME`` (``ws``, ``metrics``; ``b""`` for ``/`` itself), ``trees`` for ``/NAME`` and all
-    below it (``sdk``).
+    present; ``documents`` make further JSON texts by their paths (``/api/v2/asyncapi.json``),
+    each when it is first wanted and by way of ``aside``; ``files`` are what else is served as it
+    is (``/docs``). ``leaves`` are resources for exactly ``/NAME`` (``ws``, ``metrics``; ``b""``
+    for ``/`` itself), ``trees`` for ``/NAME`` and all below it (``sdk``).
     """
     leaves = dict(leaves or {})
-    pages = Pages(dispatch, clock, version, checks or {}, documents or {}, degraded)
+    pages = Pages(dispatch, clock, version, checks or {}, documents or {}, degraded, aside)
     told = Table([*routes, *pages.routes(index=b"" not in leaves)])
-    pages.openapi = encode(document(told, version))
+    pages.complete(lambda: encode(document(told, version)))
     table = Table([*told.routes, *file_routes(files or {})])
     app = Klein()
     app.url_map.merge_slashes = False

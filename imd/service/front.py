@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
 
 from imd import __version__
 from imd.actions.ports import House
@@ -89,7 +92,8 @@ def build_front(
         version=__version__,
         checks=checks,
         degraded=degraded,
-        documents={f"{API}/asyncapi.json": asyncapi.encoded(__version__)},
+        documents={f"{API}/asyncapi.json": partial(asyncapi.encoded, __version__)},
+        aside=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
         files={path: File(*found) for path, found in {**read_docs(), **read_sdk()}.items()},
         leaves={b"ws": sockets.resource, **mounted.leaves},
         trees=mounted.trees,

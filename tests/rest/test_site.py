@@ -93,12 +93,35 @@ def test_a_stopping_server_is_alive_and_not_ready():
 
 
 def test_the_index_names_what_there_is():
-    world = World(documents={"/api/v2/asyncapi.json": b'{"asyncapi":"3.0.0"}'})
+    world = World(documents={"/api/v2/asyncapi.json": lambda: b'{"asyncapi":"3.0.0"}'})
     links = _ask(world, "/").json["links"]
     assert "/api/v2/asyncapi.json" in links.values()
     for path in links.values():
         assert _ask(world, path).status == 200
     assert _ask(world, "/api/v2/asyncapi.json").json == {"asyncapi": "3.0.0"}
+
+
+def test_a_document_is_made_when_it_is_first_wanted_and_once():
+    wanted, made = [], []
+
+    async def aside(make):
+        wanted.append(Deferred())
+        await wanted[-1]
+        return make()
+
+    def make():
+        made.append(1)
+        return b"{}"
+
+    world = World(documents={"/api/v2/asyncapi.json": make}, aside=aside)
+    lines = [world.connect(), world.connect()]
+    for line in lines:
+        line.send(b"GET /api/v2/asyncapi.json HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert len(wanted) == 1 and not made
+    wanted[0].callback(None)
+    assert [line.reply().json for line in lines] == [{}, {}]
+    assert _ask(world, "/api/v2/asyncapi.json").json == {}
+    assert len(made) == 1
 
 
 def test_other_rooms_resources_stand_at_their_paths():

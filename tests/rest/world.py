@@ -127,7 +127,7 @@ class World:
         )
         site = {
             k: options.pop(k)
-            for k in ("checks", "degraded", "documents", "files", "leaves", "trees")
+            for k in ("aside", "checks", "degraded", "documents", "files", "leaves", "trees")
             if k in options
         }
         self.dispatch = Dispatch(

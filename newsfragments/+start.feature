@@ -1,0 +1,1 @@
+A start does less: the API documents are made when somebody first asks for them.
