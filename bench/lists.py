@@ -2,9 +2,9 @@
 
 A doctor of 1,000 sessions asks for its lists and counts, another one for pages of a session that
 holds a tenth of all messages (:mod:`bench.stores`). What is compared is the CPU time of
-PostgreSQL's backend, to the nanosecond, the stores asked in turns and set against each other turn
-by turn, since other work makes all of them slower at once; the pages that it touched are told
-beside it. The questions are put to the stores of imd, below REST.
+PostgreSQL's backend, to the nanosecond, the stores asked in turns and set against each other
+round by round, since other work makes all of them slower at once; the pages that it touched are
+told beside it. The questions are put to the stores of imd, below REST.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from imd.storage.transaction import Transaction, transact
 from tests.storage.crowd import BEGIN, DOCTOR, live
 
 ROUNDS, REPEATS = 21, 8
-#: turns that only warm the caches
-WARM = 2
 SIZE = 21
 READER = f"{DOCTOR}-deep"
 DAY: dict[str, Any] = {"start": BEGIN, "end": BEGIN + 500_000}
@@ -204,24 +202,29 @@ def touches(link: Link, ask: Ask) -> float:
 def compare(links: Mapping[str, Link], asked: dict[str, Ask]) -> dict[str, Figures]:
     """CPU ms of each question by store, the stores asked in turns.
 
-    Of the first store it is the median; of another one the first's, times the median of what the
-    other took in the same turn for each ms of the first.
+    A round is over all questions, so that those of one question are seconds apart and no burst of
+    other work covers them all. Of the first store it is the median; of another one the first's,
+    times the median of what the other took in the same round for each ms of the first.
     """
-    found: dict[str, Figures] = {}
-    for what, ask in asked.items():
-        times: dict[str, list[float]] = {name: [] for name in links}
-        for round_ in range(ROUNDS + WARM):
+    times: dict[str, dict[str, list[float]]] = {
+        what: {name: [] for name in links} for what in asked
+    }
+    for _ in range(ROUNDS):
+        for what, ask in asked.items():
             for name, link in links.items():
+                link.ask(ask)  # which brings what it needs near
                 before = own_cpu_seconds(link.pid)
                 for _ in range(REPEATS):
                     link.ask(ask)
-                if round_ >= WARM:
-                    times[name].append(1000 * (own_cpu_seconds(link.pid) - before) / REPEATS)
-        first = next(iter(times.values()))
+                used = own_cpu_seconds(link.pid) - before
+                times[what][name].append(1000 * used / REPEATS)
+    found: dict[str, Figures] = {}
+    for what, taken in times.items():
+        first = next(iter(taken.values()))
         usual = statistics.median(first)
         found[what] = {
             name: usual * statistics.median(x / y for x, y in zip(values, first, strict=True))
-            for name, values in times.items()
+            for name, values in taken.items()
         }
     return found
 

@@ -157,7 +157,8 @@ async def test_who_joins_later_and_who_is_moved_by_hand_has_the_right_place(
     await ground.send("other", "A")
 
     def join(transaction) -> None:
-        transaction.participants.add(transaction.sessions.lock("other"), [Seat(UserId("D"), "x")], 9)
+        head = transaction.sessions.lock("other")
+        transaction.participants.add(head, [Seat(UserId("D"), "x")], 9)
 
     await ground.store.database.write(join)
     assert (await placed(ground, "D"))["other"] == ground.clock.time // PERIOD
