@@ -2,7 +2,8 @@
 
 A doctor of 1,000 sessions asks for its lists and counts, another one for pages of a session that
 holds a tenth of all messages (:mod:`bench.stores`). What is compared is the CPU time of
-PostgreSQL's backend, to the nanosecond, the stores asked in turns; the pages that it touched are
+PostgreSQL's backend, to the nanosecond, the stores asked in turns and set against each other
+round by round, since other work makes all of them slower at once; the pages that it touched are
 told beside it. The questions are put to the stores of imd, below REST.
 """
 
@@ -26,7 +27,7 @@ from imd.storage.postgres import PostgresConnection
 from imd.storage.transaction import Transaction, transact
 from tests.storage.crowd import BEGIN, DOCTOR, live
 
-ROUNDS, REPEATS = 11, 8
+ROUNDS, REPEATS = 21, 8
 SIZE = 21
 READER = f"{DOCTOR}-deep"
 DAY: dict[str, Any] = {"start": BEGIN, "end": BEGIN + 500_000}
@@ -48,7 +49,8 @@ def _log(part: float = 1.0, back: int = 0, limit: int = 50) -> Ask:
     """Messages of the deep session, up to a part of its log; or the newest ``back``, forwards."""
 
     def ask(tx: Transaction, shape: Shape) -> Any:
-        below = None if part == 1.0 else int(shape.deep * part)
+        # A page, wherever it lies, is a whole one.
+        below = None if part == 1.0 else max(int(shape.deep * part), limit + 1)
         query = MessageQuery(DEEP, below=below, limit=limit)
         if back:
             query = MessageQuery(DEEP, above=shape.deep - back, ascending=True, limit=back)
@@ -198,18 +200,32 @@ def touches(link: Link, ask: Ask) -> float:
 
 
 def compare(links: Mapping[str, Link], asked: dict[str, Ask]) -> dict[str, Figures]:
-    """CPU ms of each question by store, the stores asked in turns."""
-    found: dict[str, Figures] = {}
-    for what, ask in asked.items():
-        times: dict[str, list[float]] = {name: [] for name in links}
-        for round_ in range(ROUNDS + 1):
+    """CPU ms of each question by store, the stores asked in turns.
+
+    A round is over all questions, so that those of one question are seconds apart and no burst of
+    other work covers them all. Of the first store it is the median; of another one the first's,
+    times the median of what the other took in the same round for each ms of the first.
+    """
+    times: dict[str, dict[str, list[float]]] = {
+        what: {name: [] for name in links} for what in asked
+    }
+    for _ in range(ROUNDS):
+        for what, ask in asked.items():
             for name, link in links.items():
+                link.ask(ask)  # which brings what it needs near
                 before = own_cpu_seconds(link.pid)
                 for _ in range(REPEATS):
                     link.ask(ask)
-                if round_:
-                    times[name].append(1000 * (own_cpu_seconds(link.pid) - before) / REPEATS)
-        found[what] = {name: statistics.median(values) for name, values in times.items()}
+                used = own_cpu_seconds(link.pid) - before
+                times[what][name].append(1000 * used / REPEATS)
+    found: dict[str, Figures] = {}
+    for what, taken in times.items():
+        first = next(iter(taken.values()))
+        usual = statistics.median(first)
+        found[what] = {
+            name: usual * statistics.median(x / y for x, y in zip(values, first, strict=True))
+            for name, values in taken.items()
+        }
     return found
 
 
@@ -237,7 +253,7 @@ def sends(url: str, many: int) -> dict[str, Figures]:
 
         for many in (1, 16):
             times: dict[str, list[float]] = {name: [] for name in places}
-            for round_ in range(4 * ROUNDS):
+            for round_ in range(2 * ROUNDS):
                 for name in places:
                     before = own_cpu_seconds(pid) + time.process_time()
                     for _ in range(64 // many):

@@ -40,7 +40,7 @@ def shapes(scale: Scale) -> dict[str, Shape]:
     }
 
 
-_LOOSE = ("messages", "topics", "topic_tallies", "participant_topics")
+_LOOSE = ("messages", "topics", "topic_tallies", "participant_topics", "participant_tallies")
 _INDEXES = """
 SELECT i.relname, pg_get_indexdef(x.indexrelid), c.conname, pg_get_constraintdef(c.oid)
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -63,6 +63,13 @@ INSERT INTO participant_topics
 SELECT p.participant_id, t.create_time, t.id, t.session_type, t.status, t.reply
 FROM topics t JOIN participants p ON p.session_id = t.session_id
 """
+_OWN = f"""
+INSERT INTO participant_tallies
+SELECT p.participant_id, y.session_id, y.team_code, y.session_type, {", ".join(_STATES)}
+FROM topic_tallies y JOIN participants p ON p.session_id = y.session_id
+"""
+#: says in which period a member's session is; without it the rows would have to be written twice
+_PLACED = "ALTER TABLE participants ENABLE {} TRIGGER participants_place"
 #: the members came in one statement
 _ROSTERS = "UPDATE sessions SET roster = roster + 1"
 # One plain message a second, half of them the doctor's, which has read all but the last three.
@@ -107,8 +114,10 @@ def fill_quickly(connection: PostgresConnection, shape: Shape) -> None:
                 connection.run(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
                 again.append(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {text}")
     deep = [text.format(many=shape.deep) for text in _DEEP]
-    for step in (*steps(shape.crowd), *deep, _TALLIES, _SHOWN, _ROSTERS, *again):
+    connection.run(_PLACED.format("ALWAYS"))
+    for step in (*steps(shape.crowd), *deep, _TALLIES, _SHOWN, _OWN, _ROSTERS, *again):
         connection.run(step)
+    connection.run(_PLACED.format(""))
     connection.commit()
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from imd.storage.engine import Connection
 
 #: the newest step that this program knows
-HEAD = "0006"
+HEAD = "0007"
 #: every step that this program can start from, oldest first
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 VERSION_TABLE = "schema_version"
 
 

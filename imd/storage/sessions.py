@@ -1,4 +1,9 @@
-"""Sessions and a user's view of them."""
+"""Sessions and a user's view of them.
+
+A page of a user's sessions looks at few of them: ``list_period`` of a member's row tells the hour
+of the session's last message, and triggers keep it. No message but the first of an hour touches
+another member's row, and none that of a user with few sessions.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,14 @@ _LAST_JOIN = " LEFT JOIN messages m ON m.session_id = s.id AND m.seq = s.last_me
 _EACH = " CROSS JOIN LATERAL (SELECT * FROM sessions z WHERE z.id = p.session_id OFFSET 0) s"
 _JOIN = " JOIN sessions s ON s.id = p.session_id"
 _SORT_TIME = "coalesce(s.last_message_time, s.create_time)"
+#: ms of a period, and what stands for one where the session is looked at for every page: for a
+#: user of few sessions, or one of very many members. Both are what step 0007 says.
+_PERIOD, _ALWAYS = 3_600_000, 2**63 - 1
+_ALL = "1 = 1"
+#: before every period
+_NEVER = -(2**63)
+#: for each row of a page so many sessions are looked at first, since some may not be wanted
+_SPARE = 3
 
 _BEYOND = Bulk(
     "sessions_beyond",
@@ -41,6 +54,8 @@ class Sessions:
     def __init__(self, connection: Connection, events: Events) -> None:
         self._db, self._events = connection, events
         self._each = _EACH if connection.lateral else _JOIN
+        # Planned by itself, or several processes may be set to work for a page.
+        self._alone = " OFFSET 0" if connection.lateral else ""
 
     def lock(self, session_id: str) -> Head | None:
         """The head, locked until the transaction ends; None when there is no such session."""
@@ -91,31 +106,68 @@ class Sessions:
         sticky_first: bool,
     ) -> list[tuple[OwnSession, tuple[int, int, str]]]:
         """Rows with their sort keys ``(sticky, time, id)``, after the key ``after``."""
-        where, params = _conditions(query)
+        high = _ALWAYS - 1 if after is None or after[0] else _period(after[1])
+        floor = _NEVER if query.since is None else _period(query.since)
+        low = max(floor, self._low(query, high, _SPARE * limit))
+        found = self._within(query, after, limit, sticky_first, (low, high))
+        # Whatever is in a lower period is older than the last row; else it may belong here.
+        if low > floor and (len(found) < limit or _before(found[-1][1], low)):
+            found = self._within(query, after, limit, sticky_first, (floor, high))
+        return found
+
+    def _low(self, query: SessionQuery, high: int, many: int) -> int:
+        """The period down to which there are so many of the user's sessions."""
+        where, params = _own(query)
+        found = self._db.row(
+            f"SELECT p.list_period FROM participants p WHERE {where} AND p.sticky = 0"
+            " AND p.list_period <= %s ORDER BY p.list_period DESC LIMIT 1 OFFSET %s",
+            [*params, high, many - 1],
+        )
+        return found[0] if found else _NEVER
+
+    def _within(
+        self,
+        query: SessionQuery,
+        after: tuple[int, int, str] | None,
+        limit: int,
+        sticky_first: bool,
+        periods: tuple[int, int],
+    ) -> list[tuple[OwnSession, tuple[int, int, str]]]:
+        """As :meth:`page`, of what is pinned or always looked at, and of a range of periods."""
+        own, whose = _own(query)
+        one = f"SELECT p.session_id, p.sticky FROM participants p WHERE {own}"
+        where, wanted = _conditions(query)
         pinned = "p.sticky" if sticky_first else "0"
         key = f"({pinned}, {_SORT_TIME}, s.id)"
         if after is not None:
             where += f" AND {key} < (%s, %s, %s)"
-            params.extend(after)
+            wanted.extend(after)
         # The last message is looked up for the rows of the page only.
         sql = (
             f"SELECT {rows.SESSION}, {rows.LAST}, {rows.OWN}, o.pinned, o.sorted FROM ("
-            f"SELECT s.id, {pinned} AS pinned, {_SORT_TIME} AS sorted"
-            f" FROM participants p{self._each} WHERE {where}"
+            f"SELECT s.id, {pinned} AS pinned, {_SORT_TIME} AS sorted FROM ("
+            f"{one} AND p.sticky = 1"
+            f" UNION ALL {one} AND p.sticky = 0 AND p.list_period = {_ALWAYS}"
+            f" UNION ALL {one} AND p.sticky = 0 AND p.list_period BETWEEN %s AND %s"
+            f"{self._alone}) p{self._each} WHERE {where}"
             " ORDER BY 2 DESC, 3 DESC, 1 DESC LIMIT %s) o"
             " JOIN sessions s ON s.id = o.id"
             f" JOIN participants p ON p.session_id = s.id AND p.participant_id = %s{_LAST_JOIN}"
             " ORDER BY o.pinned DESC, o.sorted DESC, s.id DESC"
         )
-        found = self._db.rows(sql, [*params, limit, query.user_id])
-        return [(rows.own_session(row), (row[23], row[24], row[0])) for row in found]
+        params = [*whose * 3, *periods, *wanted, limit, query.user_id]
+        return [
+            (rows.own_session(row), (row[23], row[24], row[0]))
+            for row in self._db.rows(sql, params)
+        ]
 
     def count_by_type(self, query: SessionQuery) -> dict[int, int]:
-        where, params = _conditions(query)
-        sql = (
-            f"SELECT s.type, count(*) FROM participants p{self._each} WHERE {where} GROUP BY s.type"
-        )
-        return {row[0]: row[1] for row in self._db.rows(sql, params)}
+        own, params = _own(query)
+        where, wanted = _conditions(query)
+        # Which sessions of which type a user has stands with the member's rows.
+        looked = f"{self._each} WHERE {own} AND {where}" if where != _ALL else f" WHERE {own}"
+        sql = f"SELECT p.list_type, count(*) FROM participants p{looked} GROUP BY p.list_type"
+        return {row[0]: row[1] for row in self._db.rows(sql, [*params, *wanted])}
 
     def with_members(self, type_: int, members: Sequence[str]) -> str | None:
         """A session of this type with exactly these members, the oldest when there are several."""
@@ -196,7 +248,7 @@ class Sessions:
 
     def unread(self, user_id: str, only: Collection[str] | None = None) -> dict[str, int]:
         """Unread by session, only where there is any; one look at each of the user's sessions."""
-        where, params = _conditions(SessionQuery(user_id, only=only))
+        where, params = _own(SessionQuery(user_id, only=only))
         sql = (
             f"SELECT s.id, s.counted, p.read_counted FROM participants p{self._each}"
             f" WHERE {where} AND s.counted > p.read_counted"
@@ -211,24 +263,39 @@ class Sessions:
         """``(session_id, seq)`` of the last counted message where it came after ``since`` (ms)."""
         sql = (
             f"SELECT DISTINCT s.id, s.last_message_seq FROM participants p{self._each}"
-            f" WHERE p.participant_id IN {marks(len(user_ids))} AND s.last_message_time > %s"
+            f" WHERE p.participant_id IN {marks(len(user_ids))} AND p.list_period >= %s"
+            " AND s.last_message_time > %s"
         )
-        return [(row[0], row[1]) for row in self._db.rows(sql, (*user_ids, since))]
+        found = self._db.rows(sql, (*user_ids, _period(since), since))
+        return [(row[0], row[1]) for row in found]
+
+
+def _period(time: int) -> int:
+    """The period of a time in ms; SQL cuts a quotient off, towards nought."""
+    return time // _PERIOD if time >= 0 else -(-time // _PERIOD)
+
+
+def _before(key: tuple[int, int, str], period: int) -> bool:
+    """Whether a row of a page lies before a period, or could."""
+    pinned, time, _ = key
+    return not pinned and time < period * _PERIOD
+
+
+def _own(query: SessionQuery) -> tuple[str, list[Any]]:
+    """A WHERE clause over ``participants p`` alone: whose sessions, which, and of which types."""
+    where = ["p.participant_id = %s"]
+    params: list[Any] = [query.user_id]
+    for column, wanted in (("p.list_type", query.types), ("p.session_id", query.only)):
+        if wanted is not None:
+            where.append(f"{column} IN {marks(len(wanted))}" if wanted else "1 = 0")
+            params.extend(wanted)
+    return " AND ".join(where), params
 
 
 def _conditions(query: SessionQuery) -> tuple[str, list[Any]]:
-    """A WHERE clause over ``participants p`` and ``sessions s``, with its parameters."""
-    where = ["p.participant_id = %s"]
-    params: list[Any] = [query.user_id]
-
-    def among(column: str, wanted: Collection[Any]) -> None:
-        where.append(f"{column} IN {marks(len(wanted))}" if wanted else "1 = 0")
-        params.extend(wanted)
-
-    if query.types is not None:
-        among("s.type", query.types)
-    if query.only is not None:
-        among("s.id", query.only)
+    """What the query asks of ``sessions s``, with its parameters."""
+    where = [_ALL]
+    params: list[Any] = []
     for column, value in (("business_type", query.business_type), ("status", query.status)):
         if value is not None:
             where.append(f"s.{column} = %s")

@@ -2,9 +2,9 @@
 
 A page of a user's topics is a range of ``participant_topics``; one of some teams among them is
 found session by session from an index, never by sorting all of them; how many are in each state
-stands in ``topic_tallies``. Triggers keep both tables. LATERAL, where the database has it, says
-which way to go, so that no statistics can talk the planner into reading a whole table. Split from
-:mod:`imd.storage.topics` by what it answers.
+stands in ``topic_tallies``, and user by user in ``participant_tallies``. Triggers keep all three.
+LATERAL, where the database has it, says which way to go, so that no statistics can talk the planner
+into reading a whole table. Split from :mod:`imd.storage.topics` by what it answers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ _Way = Callable[[TopicQuery, tuple[int, str] | None, int], tuple[str, list[Any]]
 _ORDER = "ORDER BY t.create_time DESC, t.id DESC LIMIT %s"
 _ORDER_N = "ORDER BY n.create_time DESC, n.id DESC LIMIT %s OFFSET %s"
 _OF_USER = "IN (SELECT q.session_id FROM participants q WHERE q.participant_id = %s)"
-#: all of a session's tallies; which of them are wanted is asked afterwards, because the planner
-#: thinks far too badly of further conditions on their key
-_TALLIES = "SELECT * FROM topic_tallies y WHERE y.session_id = q.session_id"
 _SHOWN = "SELECT t.create_time, t.topic_id AS id FROM participant_topics t"
 _SHOWN_ORDER = "ORDER BY t.create_time DESC, t.topic_id DESC LIMIT %s"
 _WAITING = "SELECT t.create_time, t.topic_id AS id FROM topics_waiting t"
@@ -60,7 +57,7 @@ class _Where:
 
 
 class TopicLists:
-    """SELECTs on ``topics`` and ``topic_tallies``."""
+    """SELECTs on ``topics`` and what triggers keep beside it."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
@@ -136,15 +133,9 @@ class TopicLists:
     def _tallies(self, query: TopicQuery) -> tuple[str, list[Any]]:
         """FROM and WHERE of the tallies ``y`` that the query asks of."""
         where = _tallied(query)
-        if query.user_id is None:
-            return f"topic_tallies y WHERE {where}", where.params
-        found = f"topic_tallies y WHERE {where} AND y.session_id {_OF_USER}"
-        if self._db.lateral:
-            found = (
-                f"participants q CROSS JOIN LATERAL ({_TALLIES} OFFSET 0) y WHERE {where}"
-                " AND q.participant_id = %s"
-            )
-        return found, [*where.params, query.user_id]
+        table = "topic_tallies" if query.user_id is None else "participant_tallies"
+        where.equal("y.participant_id", query.user_id)
+        return f"{table} y WHERE {where}", where.params
 
     def median_reply(self, query: TopicQuery) -> float | None:
         """The median of reply time less creation, in ms, over answered topics."""
@@ -291,24 +282,23 @@ def _by_session(
     They lie in the sessions whose newest topic is newest: those are found with one look into the
     index for each of the user's sessions, and the page is made from them alone; when there are
     enough of them, nothing on it is older than the newest of the last of them. Sessions without a
-    topic of the wanted kind are told by the tallies.
+    topic of the wanted kind are told by the user's tallies.
     """
     where = _conditions(query)
     _after(where, after)
     tallied = _tallied(query)
+    tallied.equal("y.participant_id", query.user_id)
     wanted = [state for state, pair in STATE_MARKS.items() if _wants(query, *pair)]
     tallied.add(f"{' + '.join(f'y.{state}' for state in wanted) or '0'} > 0")
-    some = f" CROSS JOIN LATERAL (SELECT 1 FROM ({_TALLIES} OFFSET 0) y WHERE {tallied} LIMIT 1) y"
+    some = f"SELECT DISTINCT y.session_id FROM participant_tallies y WHERE {tallied}"
     sql = (
-        "WITH n AS (SELECT q.session_id, t.create_time, t.id FROM"
-        f" participants q{some} CROSS JOIN LATERAL"
-        f" ({_LOOK} {where} AND t.session_id = q.session_id {_ORDER}) t"
-        f" WHERE q.participant_id = %s {_ORDER})"
+        f"WITH n AS (SELECT q.session_id, t.create_time, t.id FROM ({some}) q CROSS JOIN LATERAL"
+        f" ({_LOOK} {where} AND t.session_id = q.session_id {_ORDER}) t {_ORDER})"
         f" SELECT t.id FROM n CROSS JOIN LATERAL ({_LOOK} {where} AND t.session_id = n.session_id"
         f" AND t.create_time >= coalesce((SELECT n.create_time FROM n {_ORDER_N}), 0) {_ORDER}) t"
         f" {_ORDER}"
     )
-    first = [*tallied.params, *where.params, 1, query.user_id, limit]
+    first = [*tallied.params, *where.params, 1, limit]
     return sql, [*first, *where.params, 1, limit - 1, limit, limit]
 
 

@@ -106,14 +106,14 @@ class Users:
 
     def consult_time(self, user_id: str) -> ConsultTime:
         """The three times of page 2.3, ``consult/time``."""
-        # What a session ever had of topics is told by its tallies, what the user has of them by
-        # the newest; neither is looked for among the topics themselves.
+        # In which sessions the user has topics is told by the user's tallies, which is the latest
+        # by the newest of the list; neither is looked for among the topics themselves.
         told = self._db.row(
-            "SELECT max(CASE WHEN EXISTS (SELECT 1 FROM topic_tallies y"
-            " WHERE y.session_id = p.session_id"
-            " AND y.unreplied + y.ongoing + y.replied + y.expired > 0) THEN p.active_time END),"
-            " max(p.reply_time) FROM participants p WHERE p.participant_id = %s",
-            (user_id,),
+            "SELECT max(CASE WHEN p.session_id IN (SELECT y.session_id FROM participant_tallies y"
+            " WHERE y.participant_id = %s AND y.unreplied + y.ongoing + y.replied + y.expired > 0)"
+            " THEN p.active_time END), max(p.reply_time)"
+            " FROM participants p WHERE p.participant_id = %s",
+            (user_id, user_id),
         )
         started = self._db.row(
             "SELECT t.create_time FROM participant_topics t WHERE t.participant_id = %s"

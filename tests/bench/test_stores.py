@@ -21,6 +21,7 @@ _TABLES = {
     "topics": "SELECT * FROM topics ORDER BY id",
     "topic_tallies": "SELECT * FROM topic_tallies ORDER BY 1, 2, 3",
     "participant_topics": "SELECT * FROM participant_topics ORDER BY 1, 2, 3",
+    "participant_tallies": "SELECT * FROM participant_tallies ORDER BY 1, 2, 3, 4",
     "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'im' ORDER BY indexdef",
 }
 

@@ -151,11 +151,44 @@ def test_a_users_sessions_are_found_without_a_look_at_each_of_its_rows(
     asked: Transaction, crowd, sticky
 ) -> None:
     asked.sessions.page(SessionQuery(DOCTOR), None, 21, sticky)
-    (plan,) = crowd.plans
-    (page,) = [node for node in nodes(plan) if node["Node Type"] == "Limit"]
+    _, plan = crowd.plans
+    (page,) = [node for node in nodes(plan) if node["Node Type"] == "Limit" and "Plans" in node][:1]
     scans = {(n["Node Type"], n.get("Index Name")) for n in nodes(page) if "Scan" in n["Node Type"]}
     scans -= {("Subquery Scan", None)}
     assert scans == {("Index Only Scan", "participants_user"), ("Index Scan", "sessions_id")}
+
+
+#: in the middle of the ends of the doctor's sessions
+_MIDDLE = {"small": 6_000_000, "large": 75_000_000}
+SESSIONS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "of types": {"types": [8, 9]},
+    "with a live topic": {"status": 1},
+    "with a message": {"with_message": True},
+}
+
+
+@pytest.mark.parametrize("page", SESSIONS)
+@pytest.mark.parametrize("sticky", [True, False])
+@pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
+def test_a_page_of_a_users_sessions_looks_at_those_of_few_hours(
+    asked: Transaction, crowd, monkeypatch, page, sticky, later
+) -> None:
+    """Not at a thousand: in the small crowd, where all end within two hours, at no more than that;
+    and no session twice to make one page."""
+    monkeypatch.setattr(crowd, "how", "ANALYZE, BUFFERS, FORMAT JSON")
+    size = "small" if crowd.crowd == SMALL else "large"
+    after = (0, BEGIN + _MIDDLE[size], "") if later else None
+    assert len(asked.sessions.page(SessionQuery(DOCTOR, **SESSIONS[page]), after, 21, sticky)) == 21
+    counting, plan = crowd.plans
+    assert not any("Gather" in n["Node Type"] for n in nodes(plan))
+    looks = sum(
+        node["Actual Loops"]
+        for node in nodes(plan)
+        if node.get("Index Name") == "sessions_id" and node["Alias"] == "z"
+    )
+    assert looks <= (1_000 if size == "small" else 400)
+    assert counting["Shared Hit Blocks"] + counting["Shared Read Blocks"] < 50
 
 
 OTHERS: dict[str, Callable[[Transaction], Any]] = {
@@ -221,6 +254,20 @@ def test_a_teams_statistics_of_a_window_come_from_the_index_alone(
     query = TopicQuery(team_codes=["T3"], types=types, **WINDOW)
     assert asked.topics.count(query) and asked.topics.median_reply(query)
     assert _scans(crowd) == [("Index Only Scan", "topics_team")] * 3
+
+
+@pytest.mark.parametrize("types", [None, [1, 8, 9]])
+def test_what_a_user_has_of_topics_and_sessions_comes_from_indexes_alone(
+    asked: Transaction, crowd, types
+) -> None:
+    assert asked.topics.count(TopicQuery(user_id=DOCTOR, types=types))
+    teams = TopicQuery(user_id=DOCTOR, types=types, team_codes=["T3", "T4"])
+    assert asked.topics.count_by_team(teams)
+    assert asked.sessions.count_by_type(SessionQuery(DOCTOR, types=types))
+    assert _scans(crowd) == [
+        *[("Index Only Scan", "participant_tallies_pkey")] * 2,
+        ("Index Only Scan", "participants_user"),
+    ]
 
 
 def _scans(crowd: Explained) -> list[tuple[str, str]]:

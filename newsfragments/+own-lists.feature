@@ -1,0 +1,1 @@
+A page of a doctor's sessions, and how many sessions and topics of each kind a doctor has, cost the same however many sessions there are and wherever they lie in the store; the schema step 0007 writes each member's row once.
