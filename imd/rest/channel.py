@@ -16,15 +16,17 @@ from collections.abc import Callable
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
-from twisted.web.resource import IResource
+from twisted.web.http import NO_BODY_CODES, datetimeToString, parse_qs
+from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 
 from imd.rest.channel_connection import HardenedChannel
+from imd.rest.channel_headers import KnownHeaders
 from imd.rest.channel_seats import Seats
-from imd.rest.framing import DEFAULTS, Limits, Refusal
+from imd.rest.framing import DEFAULTS, Head, Limits, Refusal
 
 __all__ = ["HardenedChannel", "HardenedRequest", "HardenedSite", "Limits", "Refusal"]
 
@@ -35,24 +37,75 @@ class HardenedRequest(Request):
     channel: HardenedChannel
     defaultContentType = b"text/plain; charset=utf-8"
 
+    def __init__(self, channel: HardenedChannel) -> None:
+        """As twisted.web's own, all three of them, with fields of another kind."""
+        self.channel = channel
+        self.client, self.host = channel.getPeer(), channel.getHost()
+        self.transport = channel.transport
+        self.notifications: list[Deferred[None]] = []
+        self.requestHeaders = self.responseHeaders = KnownHeaders()
+        self.received_cookies: dict[bytes, bytes] = {}
+        self.cookies: list[bytes] = []
+        self.queued = False
+        self._parsePOSTFormSubmission = False
+        self._adapterCache: dict[str, object] = {}
+
+    def begin(self, head: Head, body: bytes) -> None:
+        """Take over a request that has come whole, and answer it."""
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path, mark, query = head.target.partition(b"?")
+        self.args = parse_qs(query, True) if mark else {}
+        self.content = BytesIO(body)
+        self.requestHeaders = KnownHeaders.of(head.fields)
+        if b"Cookie" in head.fields:
+            self.parseCookies()
+        fields = {b"Date": [self.channel.site.date()], b"X-Content-Type-Options": [b"nosniff"]}
+        if not self.channel.persistent:
+            fields[b"Connection"] = [b"close"]
+        self.responseHeaders = KnownHeaders.of(fields)
+        self.process()
+
     def process(self) -> None:
         """Find the resource and render it; every answer says ``nosniff``, none names the software.
 
         As twisted.web's own, without making a date for each request.
         """
         site = self.site = self.channel.site
-        put = self.responseHeaders.setRawHeaders
-        put(b"Date", [site.date()])
-        put(b"X-Content-Type-Options", [b"nosniff"])
         if self.path == b"*":
             self._handleStar()
             return
         self.prepath = []
-        self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
+        self.postpath = self.path[1:].split(b"/")
+        if b"%" in self.path:
+            self.postpath = [unquote_to_bytes(segment) for segment in self.postpath]
         try:
-            self.render(site.getResourceFor(self))
+            self.render(getChildForRequest(site.resource, self))
         except Exception:
             self.processingFailed(Failure())
+
+    def write(self, data: bytes) -> None:
+        """As twisted.web's own; an answer that says what and how long it is has all it needs."""
+        fields = self.responseHeaders._rawHeaders
+        if (
+            self.startedWriting
+            or self.finished
+            or self._disconnected
+            or not fields.get(b"Content-Length")
+            or not fields.get(b"Content-Type")
+            or self.method == b"HEAD"
+            or self.code in NO_BODY_CODES
+            or self.etag is not None
+            or self.lastModified is not None
+            or self.cookies
+        ):
+            super().write(data)
+            return
+        self.startedWriting = 1
+        self.sentLength = len(data)
+        code = b"%d" % self.code
+        self.channel.writeHeaders(self.clientproto, code, self.code_message, self.responseHeaders)
+        if data:
+            self.channel.write(data)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer 500 ``internal`` for a resource that raised; the log has the rest."""
@@ -79,7 +132,7 @@ class HardenedRequest(Request):
 class HardenedSite(Site):
     """The one site of a process (spec page 2, 2.1): form parsing, access log and HTTP/2 are off."""
 
-    requestFactory = HardenedRequest
+    requestFactory = HardenedRequest  # type: ignore[assignment]
     displayTracebacks = False
 
     def __init__(
@@ -128,10 +181,6 @@ class HardenedSite(Site):
         if second != self._second:
             self._second, self._date = second, datetimeToString(second)
         return self._date
-
-    def getContentFile(self, length: int | None) -> BytesIO:
-        """Where a body is kept: in memory, since its length is limited."""
-        return BytesIO()
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 alone."""

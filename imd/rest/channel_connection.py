@@ -292,11 +292,13 @@ class HardenedChannel(AnsweringChannel):
                 self._deadline = self.site.reactor.seconds() + self._limits.header_time
             check_unfinished_head(held, self._limits)
             return False
-        self._held = held[end + 4 :]
+        start, self._held = held[:end], held[end + 4 :]
         self._blank_lines = 0
-        head = read_head(held[:end], self._limits)
-        if head.length == 0:
-            self._execute(head, b"")
+        head = read_head(start, self._limits)
+        held = self._held
+        if head.length is not None and len(held) >= head.length:
+            self._held = held[head.length :]
+            self._execute(head, held[: head.length])
             return True
         self._head = head
         self._body = ChunkedBody(self._limits) if head.length is None else SizedBody(head.length)
@@ -327,17 +329,8 @@ class HardenedChannel(AnsweringChannel):
         transport = self.transport
         request = self.requestFactory(self)
         self.requests.append(request)
-        add = request.requestHeaders.addRawHeader
-        for name, value in head.fields:
-            add(name, value)
-        request.parseCookies()
         self.persistent = head.persistent and not self.site.draining
-        if not self.persistent:
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        request.gotLength(len(body))
-        if body:
-            request.handleContentChunk(body)
-        request.requestReceived(head.method, head.target, head.version)
+        request.begin(head, body)
         self.taken_over(transport)
 
     def taken_over(self, transport: Any) -> None:

@@ -19,13 +19,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from imd.actions.ports import House
 from imd.domain.errors import ImError, Unavailable
 from imd.rest.admission import Admission
+from imd.rest.deadlines import Deadlines
 from imd.rest.errors import Headers, Internal, MethodNotAllowed, problem
 from imd.rest.exchange import Exchange, Stage, given_request_id, request_ids
 from imd.rest.origins import Origins
@@ -78,12 +79,14 @@ class Dispatch:
         peers = Peers(trusted_proxies)
         self._house = house
         self._clock = clock
-        self._timeout = request_timeout
+        self._deadlines = Deadlines(clock, request_timeout, self._overdue)
         self._body_limit = body_limit
         self._new_request_id = new_request_id or request_ids()
         self._observe = observe
         self._origins = Origins(allowed_origins, peers)
         self._admission = Admission(house, peers, self._origins)
+        #: read once: a class's logger makes another one each time that it is asked for
+        self._access = self._log
         self._idle: list[Deferred[None]] = []
         #: actions that run now, detached ones among them
         self.running = 0
@@ -100,12 +103,11 @@ class Dispatch:
 
     # ---- the road
 
-    def answer(
-        self, shape: Shape, request: Request, values: Iterable[str]
-    ) -> bytes | Deferred[bytes]:
+    def answer(self, shape: Shape, request: Request, values: Iterable[str]) -> bytes | None:
         """Answer a request whose path has this shape; ``values`` are the path's parameters.
 
-        The status and headers are set on the request; the body comes back, at once or later.
+        The status and headers are set on the request, and the body comes back. None means that
+        the action goes on: the answer will be written when it ends.
         """
         exchange = self._begin(request)
         row = shape.rows.get(request.method)
@@ -127,16 +129,16 @@ class Dispatch:
             return self._crash(exchange, Failure())
         return self._act(exchange, route, asked)
 
-    def _act(self, exchange: Exchange, route: Route, asked: Any) -> bytes | Deferred[bytes]:
+    def _act(self, exchange: Exchange, route: Route, asked: Any) -> bytes | None:
         self.running += 1
         acting = Deferred.fromCoroutine(self._run(exchange, route, asked))
         acting.addErrback(self._lost, exchange)
         if exchange.stage is Stage.ANSWERED:
             return exchange.answer
         exchange.stage = Stage.WAITING
-        exchange.waiting = Deferred(lambda waiting: self._hang_up(exchange))
-        exchange.deadline = self._clock.callLater(self._timeout, self._overdue, exchange)
-        return exchange.waiting
+        exchange.request.notifyFinish().addErrback(self._hang_up, exchange)
+        self._deadlines.add(exchange)
+        return None
 
     async def _run(self, exchange: Exchange, route: Route, asked: Any) -> None:
         """Carry the action out and answer; nothing cancels this."""
@@ -172,28 +174,37 @@ class Dispatch:
                     request_id=exchange.request_id,
                 )
             return
-        exchange.stop_clock()
         answer = write(exchange, outcome)
-        waiting, exchange.waiting = exchange.waiting, None
-        exchange.stage, exchange.answer = Stage.ANSWERED, answer
-        if waiting is not None:
-            waiting.callback(answer)
+        if exchange.stage is Stage.WAITING:
+            self._deadlines.drop(exchange)
+            self._hand_over(exchange, Stage.ANSWERED, answer)
+        else:
+            exchange.stage, exchange.answer = Stage.ANSWERED, answer
 
-    def _hang_up(self, exchange: Exchange) -> None:
+    def _hand_over(self, exchange: Exchange, stage: Stage, answer: bytes) -> None:
+        """Write the answer to the caller, who has waited for it."""
+        exchange.stage = stage
+        try:
+            exchange.request.write(answer)
+            exchange.request.finish()
+        except Exception:
+            self._log.failure(
+                "an answer was not written, {request_id}", request_id=exchange.request_id
+            )
+
+    def _hang_up(self, reason: Failure, exchange: Exchange) -> None:
         """The caller has gone; the action goes on."""
-        exchange.stop_clock()
+        if exchange.stage is not Stage.WAITING:
+            return
+        self._deadlines.drop(exchange)
         exchange.stage = Stage.DETACHED
         exchange.quiet = True
         self._note(exchange, CALLER_LEFT)
 
     def _overdue(self, exchange: Exchange) -> None:
         """The caller has waited long enough; the action goes on."""
-        exchange.deadline = None
-        waiting, exchange.waiting = exchange.waiting, None
-        exchange.stage = Stage.DETACHED
         answer = self._refuse(exchange, Unavailable("The answer took too long; try again."))
-        if waiting is not None:
-            waiting.callback(answer)
+        self._hand_over(exchange, Stage.DETACHED, answer)
 
     def _lost(self, failure: Failure, exchange: Exchange) -> None:
         """What even :meth:`_run` did not catch; it must not end as an unhandled error."""
@@ -249,7 +260,7 @@ class Dispatch:
         put(b"Cache-Control", [b"no-store"])
         for name, value in headers:
             put(name, [value])
-        if not any(name == b"Access-Control-Allow-Origin" for name, _ in headers):
+        if not headers or not any(name == b"Access-Control-Allow-Origin" for name, _ in headers):
             for name, value in self._origins.headers(request):
                 put(name, [value])
         self._note(exchange, status)
@@ -258,16 +269,25 @@ class Dispatch:
     # ---- the log
 
     def _note(self, exchange: Exchange, status: int) -> None:
-        seconds = self._clock.seconds() - exchange.started
+        now = self._clock.seconds()
+        seconds = now - exchange.started
         self._observe(exchange.name, status, seconds)
-        write = self._log.debug if exchange.quiet else self._log.info
-        write(
-            "{route} {status} in {ms} ms for {caller}, {request_id}",
-            route=exchange.name,
-            status=status,
-            ms=round(seconds * 1000, 1),
-            caller=exchange.kind,
-            request_id=exchange.request_id,
+        # As Logger.emit makes it, which takes longer for an event than all else about the line.
+        log = self._access
+        log.observer(
+            {
+                "log_logger": log,
+                "log_level": LogLevel.debug if exchange.quiet else LogLevel.info,
+                "log_namespace": log.namespace,
+                "log_source": self,
+                "log_format": "{route} {status} in {ms} ms for {caller}, {request_id}",
+                "log_time": now,
+                "route": exchange.name,
+                "status": status,
+                "ms": round(seconds * 1000, 1),
+                "caller": exchange.kind,
+                "request_id": exchange.request_id,
+            }
         )
 
     def _log_failure(self, exchange: Exchange, failure: Failure) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from enum import Enum
 from itertools import count
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.web.server import Request
 
 from imd.domain.caller import Caller
@@ -24,7 +22,7 @@ class Stage(Enum):
     """How far an exchange has come."""
 
     OPEN = "open"
-    #: the caller waits on ``waiting`` for an action that did not end at once
+    #: the caller waits for an action that did not end at once
     WAITING = "waiting"
     ANSWERED = "answered"
     #: the caller has hung up or was told 503; the action runs on for its own sake
@@ -40,14 +38,12 @@ class Exchange:
     __slots__ = (
         "answer",
         "caller",
-        "deadline",
         "name",
         "quiet",
         "request",
         "request_id",
         "stage",
         "started",
-        "waiting",
     )
 
     def __init__(self, request: Request, request_id: str, started: float) -> None:
@@ -59,8 +55,6 @@ class Exchange:
         self.caller: Caller | None = None
         self.stage = Stage.OPEN
         self.answer = b""
-        self.waiting: Deferred[bytes] | None = None
-        self.deadline: IDelayedCall | None = None
 
     @property
     def kind(self) -> str:
@@ -68,13 +62,6 @@ class Exchange:
         if self.caller is None:
             return "anyone"
         return "service" if self.caller.is_service else "user"
-
-    def stop_clock(self) -> None:
-        """The answer has come: its deadline no longer matters."""
-        if self.deadline is not None:
-            if self.deadline.active():
-                self.deadline.cancel()
-            self.deadline = None
 
 
 def request_ids() -> Callable[[], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 REFUSALS: dict[str, tuple[int, str]] = {
@@ -29,7 +30,16 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 _TARGET = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
 _DIGITS = b"0123456789"
 _HEX = b"0123456789abcdefABCDEF"
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+#: names that are not written with a capital at the head of each word alone
+_SPELLED = {
+    b"Content-Md5": b"Content-MD5",
+    b"Dnt": b"DNT",
+    b"Etag": b"ETag",
+    b"P3p": b"P3P",
+    b"Te": b"TE",
+    b"Www-Authenticate": b"WWW-Authenticate",
+    b"X-Xss-Protection": b"X-XSS-Protection",
+}
 
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
@@ -114,7 +124,8 @@ class Head(NamedTuple):
     target: bytes
     """Origin form (``/path?query``), or ``*``."""
     version: bytes
-    fields: list[tuple[bytes, bytes]]
+    fields: dict[bytes, list[bytes]]
+    """The values of each field by its name, which is spelled as twisted.web does: ``X-Api-Key``."""
     length: int | None
     """Bytes of the body; ``None`` when it comes in chunks."""
     persistent: bool
@@ -158,31 +169,42 @@ def read_head(head: bytes, limits: Limits) -> Head:
     if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
         raise _bad("The head has a control character, or a line which does not end with CR LF.")
     method, target, version = _request_line(lines[0])
-    fields: list[tuple[bytes, bytes]] = []
-    framing: dict[bytes, list[bytes]] = {}
+    fields: dict[bytes, list[bytes]] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
-        if not colon or not name or name.translate(None, _TOKEN):
-            raise _bad("A header line is folded, has no colon, or has a name that is no token.")
-        value = value.strip(b" \t")
-        fields.append((name, value))
-        key = name.lower()
-        if key in _FRAMING:
-            framing.setdefault(key, []).append(value)
-    host = _host(framing.get(b"host"), version)
+        if not colon:
+            raise _bad(_NO_FIELD)
+        name = _name(name)
+        if name in fields:
+            fields[name].append(value.strip(b" \t"))
+        else:
+            fields[name] = [value.strip(b" \t")]
+    host = _host(fields.get(b"Host"), version)
     if target[:1] != b"/":
         target = _origin_form(method, target, host)
-    connection = framing.get(b"connection")
-    expect = framing.get(b"expect")
+    connection = fields.get(b"Connection")
+    expect = fields.get(b"Expect")
     return Head(
         method,
         target,
         version,
         fields,
-        _length(framing, version, limits),
+        _length(fields, version, limits),
         version == b"HTTP/1.1" and not (connection and _says_close(connection)),
         version == b"HTTP/1.1" and expect is not None and expect[0].lower() == b"100-continue",
     )
+
+
+_NO_FIELD = "A header line is folded, has no colon, or has a name that is no token."
+
+
+@lru_cache(maxsize=512)
+def _name(name: bytes) -> bytes:
+    """The name of a field in the one spelling that it has here; a :class:`Refusal` for no token."""
+    if not name or name.translate(None, _TOKEN):
+        raise _bad(_NO_FIELD)
+    spelled = b"-".join([word.capitalize() for word in name.split(b"-")])
+    return _SPELLED.get(spelled, spelled)
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -233,9 +255,9 @@ def _says_close(values: list[bytes]) -> bool:
     )
 
 
-def _length(framing: dict[bytes, list[bytes]], version: bytes, limits: Limits) -> int | None:
-    lengths = framing.get(b"content-length")
-    codings = framing.get(b"transfer-encoding")
+def _length(fields: dict[bytes, list[bytes]], version: bytes, limits: Limits) -> int | None:
+    lengths = fields.get(b"Content-Length")
+    codings = fields.get(b"Transfer-Encoding")
     if codings is not None:
         if lengths is not None:
             raise _bad("Both Content-Length and Transfer-Encoding are given.")

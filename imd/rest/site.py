@@ -16,9 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from klein import Klein
 from klein.resource import KleinResource
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -32,8 +30,6 @@ from imd.rest.pages import Aside, Check, File, Make, Pages, file_routes, in_plac
 from imd.rest.routes import ROUTES
 from imd.rest.table import Route, Shape, Table
 from imd.wire.codec import encode
-
-_log = Logger()
 
 #: how many paths are remembered with what they matched, and how long one may be, in bytes
 _MOST_PATHS, _LONGEST_PATH = 4096, 256
@@ -60,7 +56,7 @@ class Matcher(KleinResource):
     Klein makes a map adapter, a request adapter and a chain of callbacks for each request; here one
     adapter serves all, since paths are judged before they come here and no rule names a host or
     method. What a path matched is remembered, since a session's path comes again and again. An
-    answer that is there at once is written at once.
+    answer that is not there at once is written by the dispatch.
     """
 
     def __init__(self, app: Klein, dispatch: Dispatch) -> None:
@@ -71,15 +67,12 @@ class Matcher(KleinResource):
 
     def render(self, request: Any) -> Any:
         answer = self._answer(request)
-        if isinstance(answer, bytes):
-            self._write(answer, request)
-            return NOT_DONE_YET
-        request.notifyFinish().addErrback(lambda _: answer.cancel())
-        answer.addCallback(self._write, request)
-        answer.addErrback(self._unwritten)
+        if answer is not None:
+            request.write(answer)
+            request.finish()
         return NOT_DONE_YET
 
-    def _answer(self, request: Any) -> bytes | Deferred[bytes]:
+    def _answer(self, request: Any) -> bytes | None:
         path = b"/" + b"/".join(request.postpath)
         try:
             endpoint, values = self._known.get(path) or self._match(path)
@@ -88,7 +81,7 @@ class Matcher(KleinResource):
             return self._dispatch.refuse(request, PathNotFound())
         except Exception:
             return self._dispatch.crash(request, Failure())
-        found: bytes | Deferred[bytes] = answer
+        found: bytes | None = answer
         return found
 
     def _match(self, path: bytes) -> tuple[Any, Mapping[str, Any]]:
@@ -98,17 +91,6 @@ class Matcher(KleinResource):
         if len(path) <= _LONGEST_PATH:
             self._known[path] = (rule.endpoint, values)
         return rule.endpoint, values
-
-    @staticmethod
-    def _write(body: bytes, request: Any) -> None:
-        request.write(body)
-        request.finish()
-
-    @staticmethod
-    def _unwritten(failure: Failure) -> None:
-        """Who hung up needs no answer; anything else is a fault that must be seen."""
-        if not failure.check(CancelledError):
-            _log.failure("an answer was not written", failure)
 
 
 class Root(Resource):
@@ -196,5 +178,5 @@ def _register(app: Klein, dispatch: Dispatch, shape: Shape) -> None:
     answer = dispatch.answer
 
     @app.route(shape.rule, endpoint=shape.rule)
-    def matched(request: Request, **values: str) -> bytes | Deferred[bytes]:
+    def matched(request: Request, **values: str) -> bytes | None:
         return answer(shape, request, values.values())

@@ -13,20 +13,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import RLock
 from typing import Any, Final, TextIO
 
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    LogLevel,
-    LogLevelFilterPredicate,
-    formatEvent,
-)
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from imd.domain.errors import ImError
+from imd.wire.codec import encode
 
 #: characters that begin a line, move the cursor, or turn the direction of writing
 _UNSAFE: Final = (
@@ -55,13 +51,23 @@ _MOST_FRAMES: Final = 40
 #: exceptions whose words are the system's or our own, never a caller's
 _SPEAKING: Final = (OSError, ImError)
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+#: from the least to the worst
+_LEVELS: Final = tuple(LogLevel.iterconstants())
+#: what may wait for its turn's end; anything worse may be the last that this process says
+_MAY_WAIT: Final = frozenset((LogLevel.debug, LogLevel.info))
+#: bytes that go out in one piece at most: what Linux puts into a pipe whole, whoever else writes to
+#: it, as the workers of one supervisor do
+_PIECE: Final = 4096
+
+_encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 Render = Callable[[LogEvent], str]
 
 
 def escaped(text: str) -> str:
     """The text on one line: line ends, controls, escapes and direction marks made visible."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     return text.translate(_ESCAPES)
 
 
@@ -118,8 +124,9 @@ def _failure(event: LogEvent) -> Failure | None:
 
 
 def _time(event: LogEvent) -> str:
-    seconds, fraction = divmod(event.get("log_time", 0.0), 1)
-    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z"
+    time: float = event.get("log_time", 0.0)
+    seconds = int(time)
+    return f"{_second(seconds)}.{int((time - seconds) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=4)
@@ -153,10 +160,11 @@ def _level(event: LogEvent) -> str:
     return name
 
 
-def _text_line(event: LogEvent, private: bool) -> str:
+def _text_line(event: LogEvent, private: bool, worker: int | None) -> str:
     source = event.get("log_namespace") or event.get("log_system") or "-"
-    worker = f"w{event['worker']} " if type(event.get("worker")) is int else ""
-    head = f"{_time(event)} {_level(event):<8} {worker}[{escaped(str(source))}]"
+    said = event.get("worker") if worker is None else worker
+    by = f"w{said} " if type(said) is int else ""
+    head = f"{_time(event)} {_level(event):<8} {by}[{escaped(str(source))}]"
     line = f"{head} {escaped(_message(event))}"
     if (request := event.get("request_id")) is not None:
         line += f" ({escaped(str(request))})"
@@ -168,6 +176,9 @@ def _text_line(event: LogEvent, private: bool) -> str:
 
 
 def _field(value: Any) -> Any:
+    kind = type(value)
+    if kind is int or (kind is str and len(value) <= _LONGEST):
+        return value
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -180,7 +191,7 @@ def _field(value: Any) -> Any:
         return f"<unprintable: {type(error).__name__}>"
 
 
-def _json_line(event: LogEvent, private: bool) -> str:
+def _json_line(event: LogEvent, private: bool, worker: int | None) -> str:
     shown: dict[str, Any] = {
         "time": _time(event),
         "level": _level(event),
@@ -190,23 +201,53 @@ def _json_line(event: LogEvent, private: bool) -> str:
     for name, value in event.items():
         if name not in _NOT_FIELDS and name not in shown:
             shown[name] = _field(value)
+    if worker is not None:
+        shown["worker"] = worker
     failure = _failure(event)
     if failure is not None:
         assert failure.value is not None
         shown["error"] = _named(failure.value, private)
         shown["trace"] = traced(failure, private)
-    # ASCII: every control, direction mark and stray surrogate becomes an escape of JSON.
-    return _encode(shown) + "\n"
+    return _encoded(shown) + "\n"
+
+
+def _encoded(shown: dict[str, Any]) -> str:
+    """ASCII: every control, direction mark and stray surrogate becomes an escape of JSON."""
+    try:
+        # A tenth of the time, and the same wherever there is nothing to escape.
+        text = encode(shown).decode("ascii")
+    except (UnicodeError, OverflowError):
+        return _encode_ascii(shown)
+    return text if text.isprintable() else _encode_ascii(shown)
 
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Writes each event to ``file`` and flushes; an event that cannot be shown is named instead."""
+    """Writes each event of ``levels`` to ``file``; one that cannot be shown is named instead.
 
-    def __init__(self, file: TextIO, render: Render) -> None:
-        self._file, self._render = file, render
+    Where there is a reactor, the lines below ``warn`` of one of its turns go out together when it
+    ends: a write for each would cost as much as all else about it. A line that is worse goes at
+    once, and so does one of another thread, or of a stopping server, and a line that finds
+    :data:`_PIECE` full; what goes takes along all that waits. So the order is kept, and only a
+    process that is killed loses lines: less than a piece, of the turn that it was in.
+    """
+
+    def __init__(
+        self, file: TextIO, render: Render, levels: frozenset[Any], reactor: Any = None
+    ) -> None:
+        self._file, self._render, self._levels = file, render, levels
+        self._reactor = reactor
+        self._held: list[str] = []
+        self._size = 0
+        # The lock of one thread lets it in again: a collected object may log within a write.
+        self._lock = RLock()
+        if reactor is not None:
+            reactor.addSystemEventTrigger("before", "shutdown", self.wait_no_more)
 
     def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        if level not in self._levels:
+            return
         try:
             line = self._render(event)
         except Exception as error:
@@ -215,12 +256,48 @@ class LineObserver:
             line = self._render(
                 {**shown, "log_format": "an event cannot be shown: {reason}", "reason": reason}
             )
+        waits = level in _MAY_WAIT and self._turns()
+        size = len(line) if line.isascii() else len(line.encode("utf-8", "replace"))
+        with self._lock:
+            if self._size + size > _PIECE:
+                self.write()
+            self._held.append(line)
+            self._size += size
+            first = len(self._held) == 1
+        if not waits:
+            self.write()
+        elif first:
+            self._reactor.callLater(0, self.write)
+
+    def _turns(self) -> bool:
+        """Whether this is a turn of the reactor, at whose end :meth:`write` will be called."""
+        return self._reactor is not None and self._reactor.running and isInIOThread()
+
+    def wait_no_more(self) -> None:
+        """From now on each line is written at once."""
+        self._reactor = None
+        self.write()
+
+    def write(self) -> None:
+        """Write and flush what waits."""
+        with self._lock:
+            lines, self._held, self._size = self._held, [], 0
+            if lines and not self._put("".join(lines)):
+                # One that the file's encoding lacks must not take the others along.
+                for line in lines:
+                    self._put(line)
+
+    def _put(self, text: str) -> bool:
+        """Whether the text is such that the file could take it."""
         try:
-            self._file.write(line)
+            self._file.write(text)
             self._file.flush()
-        except (OSError, ValueError):
+        except OSError:
             # A closed pipe or a full disk must not stop the service.
-            pass
+            return True
+        except ValueError:
+            return False
+        return True
 
 
 def log_observer(
@@ -230,17 +307,15 @@ def log_observer(
     level: str = "info",
     private: bool = True,
     worker: int | None = None,
-) -> ILogObserver:
+    reactor: Any = None,
+) -> LineObserver:
     """The observer for ``log.format`` and ``log.level`` (page 5.6).
 
     ``private`` leaves out what exceptions say; see :func:`traced`. Each line of a ``worker`` names
-    it: as a field, or as ``w2`` before the source.
+    it: as a field, or as ``w2`` before the source. With a ``reactor`` lines wait for the end of
+    its turn; see :class:`LineObserver`.
     """
     line = _json_line if as_json else _text_line
-
-    def render(event: LogEvent) -> str:
-        return line(event if worker is None else {**event, "worker": worker}, private)
-
-    observer = LineObserver(file, render)
-    least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    return FilteringLogObserver(observer, [least])
+    least = LogLevel.levelWithName(level)
+    levels = frozenset(one for one in _LEVELS if one >= least)
+    return LineObserver(file, lambda event: line(event, private, worker), levels, reactor)

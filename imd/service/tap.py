@@ -7,6 +7,7 @@ It refuses to know what the server is made of: that is :mod:`imd.service.wiring`
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -99,7 +100,7 @@ def make_service(options: Options, reactor: Any, serve: Serve | None = None) -> 
         standing = standing_of(options, settings, reactor, file)
     except SettingsError as error:
         _end(options, error.problems)
-    observer = None if file is None else _observer(file, options, settings)
+    observer = None if file is None else _observer(file, options, settings, reactor)
     return ImdService(settings, reactor, serve or standing.serve, standing, observer)
 
 
@@ -151,15 +152,19 @@ def standing_of(
     return Alone(settings, reactor)
 
 
-def _observer(file: TextIO, options: Options, settings: Settings) -> ILogObserver:
+def _observer(file: TextIO, options: Options, settings: Settings, reactor: Any) -> ILogObserver:
     values: dict[str, Any] = options
-    return log_observer(
+    observer = log_observer(
         file,
         as_json=settings.log.format == "json",
         level=settings.log.level,
         private=settings.profile == "prod",
         worker=values["worker"],
+        reactor=reactor,
     )
+    # Where the reactor ends without a shutdown, by an exception that nothing catches.
+    atexit.register(observer.wait_no_more)
+    return observer
 
 
 def _log_file(options: Options) -> TextIO | None:

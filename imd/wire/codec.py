@@ -90,8 +90,13 @@ def parse_json(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         value = _decode(text)
-        # Only escapes can smuggle NUL or half a pair, only brackets can nest.
-        if "\\u" in text or text.count("{") + text.count("[") > MOST_DEPTH:
+        # Only these escapes can smuggle NUL or half a pair, only brackets can nest.
+        if (
+            "\\u0000" in text
+            or "\\ud" in text
+            or "\\uD" in text
+            or text.count("{") + text.count("[") > MOST_DEPTH
+        ):
             _check_tree(value)
     except RecursionError:
         raise BadJson(f"The JSON is nested deeper than {MOST_DEPTH}.") from None

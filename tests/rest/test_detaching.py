@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.logger import LogLevel
+from twisted.web.server import Request
 
 from imd.domain.errors import SessionNotFound
 from imd.rest.dispatch import Doors
@@ -155,3 +156,21 @@ def test_a_stopping_server_sends_new_requests_away(world, held):
     assert world.connect().get(b"/healthz").status == 200
     held.release(MESSAGE)
     assert before.reply().status == 200
+
+
+def test_an_answer_that_cannot_be_written_is_seen_and_ends_the_request(
+    world, held, logged, monkeypatch
+):
+    line = world.connect()
+    line.send(GET)
+
+    def sore(request, data):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Request, "write", sore)
+    held.release(MESSAGE)
+    (event,) = [event for event in logged if event["log_level"] >= LogLevel.warn]
+    assert event["log_failure"].check(ZeroDivisionError)
+    assert world.dispatch.running == 0
+    world.clock.advance(60)
+    assert [seen[1] for seen in world.seen] == [200]
