@@ -35,6 +35,14 @@ async def post_message(
 
     ``origin`` is handed to the courier, for a socket to know its own.
     """
+    return await house.writer.post(draft_of(house, caller, request), origin)
+
+
+def draft_of(house: House, caller: Caller, request: messages.PostMessage) -> Draft:
+    """The message that is to be stored, when this caller may send it (page 2.5).
+
+    Raises what page 2.5 says of a send, but for what the store alone knows.
+    """
     sender = caller.acting_for(request.sender_id or request.user_id, "sender_id")
     if not caller.is_service:
         caller.acting_for(request.user_id)
@@ -43,7 +51,7 @@ async def post_message(
             raise RateLimited(wait)
     caller.check_session(request.session_id)
     check_sendable(request.type, by_user=not caller.is_service, extra=house.rules.extra_types)
-    draft = Draft(
+    return Draft(
         id=house.new_id(),
         session_id=request.session_id,
         sender_id=sender,
@@ -56,7 +64,6 @@ async def post_message(
         token_role=caller.role,
         member="named" if caller.is_service else "self",
     )
-    return await house.writer.post(draft, origin)
 
 
 # ---- reading

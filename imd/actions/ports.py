@@ -7,7 +7,7 @@ Nothing here is implemented, and nothing here names a library.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -25,6 +25,7 @@ from imd.domain.user import ConsultTime, Device, Result, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # ---- what a commit leaves behind
 
@@ -272,10 +273,19 @@ class Database(Protocol):
         """``work`` is committed before the answer; it may run again when a connection breaks."""
 
 
+class Pending(Protocol[T_co]):
+    """What comes later, as Twisted says it: to be awaited, or to call back."""
+
+    def __await__(self) -> Generator[Any, Any, T_co]: ...
+
+    def addCallbacks(self, callback: Callable[[T_co], Any], errback: Callable[[Any], Any]) -> Any:
+        """Call one of them once, at once where it is known; a failure is handed over wrapped."""
+
+
 class Writer(Protocol):
     """Groups concurrent sends and marks into transactions (page 4.2)."""
 
-    def post(self, draft: Draft, origin: object = None) -> Awaitable[Posted]: ...
+    def post(self, draft: Draft, origin: object = None) -> Pending[Posted]: ...
 
     def mark(self, mark: Mark, named: bool = False) -> Awaitable[Marked]:
         """``named`` when a service named the member, whose absence is then its own error."""

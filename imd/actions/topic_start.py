@@ -6,7 +6,6 @@ under the session's lock, so two topics can never be live.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from imd.actions.access import enter, member, told
@@ -193,7 +192,7 @@ def _start(
         live = transaction.topics.page(TopicQuery(session_id=head.id, status=LIVE), None, 1)
         raise TopicActive(topic_id=live[0].id) if live else TopicIdTaken()
     opening = Draft(wish.start_id, head.id, wish.start_by, MessageType.TOPIC_START, about(topic))
-    drafts = [opening, *(replace(draft, session_id=head.id) for draft in wish.drafts)]
+    drafts = [opening, *(draft._replace(session_id=head.id) for draft in wish.drafts)]
     transaction.sessions.set_topic(head.id, topic.id, ACTIVE)
     committed = transaction.log.append(head._replace(current_topic_id=topic.id), drafts, wish.now)
     answered = [entry.answered for entry in committed if entry.answered is not None]

@@ -214,8 +214,9 @@ class Feed:
                     origin.answer(encoded)
                 else:
                     link.write(frame)
-        for link in [link for link, (floor, _) in self._ahead.items() if floor <= seq]:
-            self._live[link] = self._ahead.pop(link)[1]
+        if self._ahead:
+            for link in [link for link, (floor, _) in self._ahead.items() if floor <= seq]:
+                self._live[link] = self._ahead.pop(link)[1]
         self._sent(entry)
 
     def tell(self, frame: bytes, roster: int, but: object = None) -> None:
@@ -272,6 +273,11 @@ class Feed:
             self.tell(frame, roster, but)
 
     # ---- holes
+
+    @property
+    def whole(self) -> bool:
+        """Whether plainly nothing is missing, as nearly always."""
+        return self.known == self.position and not (self._late or self._joining)
 
     def hint(self, seq: int) -> None:
         """Somebody says that this seq exists."""

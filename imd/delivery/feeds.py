@@ -108,7 +108,8 @@ class Feeds:
         if feed is None:
             return False
         feed.offer(entry)
-        self.mend(feed)
+        if not feed.whole:
+            self.mend(feed)
         return True
 
     def hint(self, session_id: str, seq: int) -> None:

@@ -70,8 +70,11 @@ class Notices:
 
     def stored(self, entry: Committed) -> None:
         """This process stored a message."""
-        message = entry.message
-        self.add(Event(message.session_id, entry, seq=message.seq, first=message.seq))
+        if self._registry.outer_users:
+            message = entry.message
+            self.add(Event(message.session_id, entry, seq=message.seq, first=message.seq))
+        else:
+            self._spans.clear()
 
     def add(self, event: Event) -> None:
         """Queue an event; :meth:`go` starts the query."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from imd.domain.errors import (
     InvalidInput,
@@ -79,8 +79,7 @@ class LastMessage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message before it has a seq.
 
     ``topic_id`` None means the session's live topic, if any. ``id`` is made before the first

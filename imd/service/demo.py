@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
+
 from imd.actions import marks, messages, sessions, topic_start, topics, users
 from imd.actions.ports import House, Posted
 from imd.actions.ports import Transaction as Acts
@@ -64,7 +66,10 @@ class Scribe:
     def __init__(self, house: House, clock: StoryClock) -> None:
         self._house, self._clock = house, clock
 
-    async def post(self, draft: Draft, origin: object = None) -> Posted:
+    def post(self, draft: Draft, origin: object = None) -> Deferred[Posted]:
+        return Deferred.fromCoroutine(self._post(draft, origin))
+
+    async def _post(self, draft: Draft, origin: object) -> Posted:
         outcome = await self._write(Job(draft, origin))
         assert isinstance(outcome, Posted)
         return outcome

@@ -27,6 +27,8 @@ LOGINS: Final = 2 * LOOKS * MOST
 
 #: carries a request out for a link, and answers
 Work = Callable[[Any, Turn], Coroutine[Any, Any, None]]
+#: begins to, and returns at once
+Start = Callable[[Any, Turn], None]
 
 
 class Wire(Protocol):
@@ -70,7 +72,7 @@ class Method(NamedTuple):
     """A row of the method table: what its params are, and what carries it out and answers."""
 
     model: type[Request]
-    function: Work
+    function: Work | Start
     grouped: bool = False
 
 

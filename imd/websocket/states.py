@@ -10,6 +10,8 @@ from enum import Enum, auto
 
 
 class State(Enum):
+    __hash__ = object.__hash__  # looked up with each frame; by its name it costs a call
+
     ANONYMOUS = auto()  #: open; the first request must be a login, within 10 s
     LOGGING_IN = auto()  #: a login is being carried out
     INSIDE = auto()  #: logged in, in a session
@@ -21,6 +23,8 @@ class State(Enum):
 
 
 class Event(Enum):
+    __hash__ = object.__hash__
+
     LOGIN = auto()  #: a login request came
     REQUEST = auto()  #: another well-formed request came
     BAD_FRAME = auto()  #: something came that is no request

@@ -9,7 +9,7 @@ while the peer does not read its answers. It knows neither methods nor JSON.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -18,13 +18,14 @@ from imd.wire.frames import Call
 
 
 class Turn(NamedTuple):
-    """A request: ``work`` carries it out for its link and answers; it raises nothing.
+    """A request: ``work``, a coroutine, carries it out for its link and answers; it raises nothing.
 
-    A ``grouped`` one (a send) may overlap with its like; it tells :meth:`Turns.answered` itself.
+    A ``grouped`` one (a send) may overlap with its like: its ``work`` is a plain function that
+    only begins, and tells :meth:`Turns.answered` itself.
     """
 
     call: Call
-    work: Callable[[Any, Turn], Coroutine[Deferred[Any], Any, None]]
+    work: Callable[[Any, Turn], Any]
     grouped: bool
     params: object = None
 
@@ -88,7 +89,7 @@ class Turns:
     def _begin(self, turn: Turn) -> None:
         """Hand a grouped request on; it goes its own way."""
         self.outstanding += 1
-        Deferred.fromCoroutine(turn.work(self._link, turn))
+        turn.work(self._link, turn)
 
     def _rest(self, result: object) -> object:
         self._running = None

@@ -6,8 +6,7 @@ parts that were encoded once per message, so that a thousand sockets cost one en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import UNSET
 
@@ -38,8 +37,7 @@ RequestId = str | int | float | None
 NO_ID = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request: ``id`` is UNSET for one that wants no answer."""
 
     method: str

@@ -168,11 +168,11 @@ MUTANTS: Final = (
         (
             Change(
                 _FEED,
-                "                    link.write(frame)\n        for link in [link for",
+                "                    link.write(frame)\n        if self._ahead:",
                 "                    link.write(frame)\n"
                 "                    if seq % 9 == 0:\n"
                 "                        link.write(frame)\n"
-                "        for link in [link for",
+                "        if self._ahead:",
             ),
         ),
     ),
