@@ -87,10 +87,10 @@ def test_redis_away_for_a_minute_makes_messages_late_by_a_sweep_and_nothing_else
     took = [
         one.took
         for one in arrivals(story, story.meta["sweep"] + BEYOND)
-        if one.across and begun <= one.acknowledged <= over
+        if begun <= one.acknowledged <= over
     ]
-    _say(f"{len(took)} shown at another process, {max(took):.2f} s after the answer at the most")
-    assert took, "nothing had to cross"
+    assert took, "nothing was to be shown"
+    _say(f"{len(took)} shown, {max(took):.2f} s after the answer at the most")
 
 
 @long_set
