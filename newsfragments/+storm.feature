@@ -1,1 +1,1 @@
-Thousands of sockets that come back at once keep others waiting less: logins share looks at the database, and full garbage collections are rare.
+Thousands of sockets that end, or come back, at once keep others waiting less: all that they cost passes a turnstile that goes by time, logins share looks at the database, and long garbage collections are rare.

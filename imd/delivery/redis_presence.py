@@ -3,12 +3,13 @@
 Each process keeps one hash in Redis: its users, and for each what sockets it has here. The hash
 lives :data:`TTL` seconds unless its process prolongs it, so a dead process's users are gone with
 it, and an idle socket costs nothing. Whoever asks reads the hashes of all processes in one command,
-and never waits long: while Redis is away the answer is what this process knows by itself.
+and never waits long: while Redis is away the answer is what this process knows by itself. Who is
+said to come and go it does not know; :mod:`imd.delivery.redis_attendance` reads the same hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
 
@@ -32,16 +33,31 @@ _LOOK = """
 local found = {}
 for _, process in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   if process ~= ARGV[1] then
-    local hash = KEYS[2] .. process
-    if redis.call('EXISTS', hash) == 0 then
-      redis.call('SREM', KEYS[1], process)
-    else
-      found[#found + 1] = redis.call('HMGET', hash, unpack(ARGV, 2))
-    end
+    found[#found + 1] = redis.call('HMGET', KEYS[2] .. process, unpack(ARGV, 2))
   end
 end
 return found
 """
+#: KEYS: the same; the processes that are dead
+_LOST = """
+local lost = {}
+for _, process in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if redis.call('EXISTS', KEYS[2] .. process) == 0 then
+    lost[#lost + 1] = process
+  end
+end
+return lost
+"""
+#: a field of each hash that is no user: without it the hash is not whole, and its process is dead
+LIFE = ""
+
+
+def _nobody(user_id: str) -> bool:
+    return False
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class RedisPresence:
@@ -56,9 +72,15 @@ class RedisPresence:
         self._line, self._reactor, self._registry = line, line.reactor, registry
         self._local = LocalPresence(registry)
         self._origin = origin
-        self._processes = f"imd:{epoch}:processes"
-        self._hashes = f"imd:{epoch}:presence:"
-        self._hash = self._hashes + origin
+        #: keys: the set of processes, and what their hashes' names begin with
+        self.processes, self.hashes = f"imd:{epoch}:processes", f"imd:{epoch}:presence:"
+        self._hash = self.hashes + origin
+        #: whose entry stays, without a socket (page 4.4: not yet believed to be gone)
+        self.lingers: Callable[[str], bool] = _nobody
+        #: called when all has been written to a Redis that did not know it
+        self.renewed: Callable[[], None] = _nothing
+        #: told at each heartbeat which processes are dead, and forgets them; else it is done here
+        self.beaten: Callable[[list[bytes]], None] | None = None
         self._stale: dict[str, None] = {}
         self._timer: IDelayedCall | None = None
         self._working: Deferred[None] | None = None
@@ -82,12 +104,20 @@ class RedisPresence:
         if self._timer is not None:  # after the work, whose end sets it
             self._timer.cancel()
             self._timer = None
-        connection = self._line.connection
+        connection = self.connection
         if connection is not None:
-            connection.ask("SREM", self._processes, self._origin).addErrback(lambda _: None)
-            leaving = connection.ask("DEL", self._hash)
-            leaving.addTimeout(DEADLINE, self._reactor).addErrback(lambda _: None)
-            await leaving
+            parting = Deferred.fromCoroutine(self._part(connection))
+            parting.addTimeout(DEADLINE, self._reactor).addErrback(lambda _: None)
+            await parting
+
+    async def _part(self, connection: Connection) -> None:
+        if self.beaten is None:
+            gone = connection.ask("SREM", self.processes, self._origin)
+            await gatherResults([gone, connection.ask("DEL", self._hash)], consumeErrors=True)
+            return
+        # Who was here has a while to come back elsewhere; then the others miss this process.
+        await self.put(connection, self._stale)
+        await connection.ask("PEXPIRE", self._hash, round(TTL * 1000))
 
     # ---- asking
 
@@ -98,13 +128,12 @@ class RedisPresence:
         while names and self._line.connection is not None and self._late is None:
             some, names = names[:MOST], names[MOST:]
             for name, value in await self._elsewhere(self._line.connection, some):
-                found.setdefault(name, set()).update(kinds_of(value))
+                if kinds := kinds_of(value):
+                    found.setdefault(name, set()).update(kinds)
         return {name: sorted(kinds) for name, kinds in found.items()}
 
     async def _elsewhere(self, connection: Connection, names: list[str]) -> list[tuple[str, bytes]]:
-        asking = connection.ask(
-            "EVAL", _LOOK, 2, self._processes, self._hashes, self._origin, *names
-        )
+        asking = connection.ask("EVAL", _LOOK, 2, self.processes, self.hashes, self._origin, *names)
         answer: Deferred[Any] = Deferred()
         answer.addTimeout(DEADLINE, self._reactor)
 
@@ -174,45 +203,79 @@ class RedisPresence:
     async def _work(self) -> None:
         while (connection := self._line.connection) is not None:
             if self._anew:
-                self._anew = False
                 self._stale.clear()
                 self._beat = self._reactor.seconds() + BEAT
-                await connection.ask("DEL", self._hash)
-                await self._put(connection, self._registry.users)
+                await self._renew(connection)
+                self._anew = False
+                self.renewed()
             elif self._stale:
                 users = list(self._stale)
                 self._stale.clear()
-                await self._put(connection, users)
+                await self.put(connection, users)
             elif self._reactor.seconds() >= self._beat:
                 self._beat = self._reactor.seconds() + BEAT
                 await self._prolong(connection)
             else:
                 return
 
-    async def _prolong(self, connection: Connection) -> None:
-        """The heartbeat, one command for all sockets; and all anew when Redis forgot them."""
-        kept = await connection.ask("PEXPIRE", self._hash, round(TTL * 1000))
-        if not kept:
-            await self._put(connection, self._registry.users)
+    async def _renew(self, connection: Connection) -> None:
+        """All in one step, so that nobody seems to be gone meanwhile."""
+        fresh = f"{self._hash}:fresh"
+        begun = [connection.ask("DEL", fresh), connection.ask("HSET", fresh, LIFE, LIFE)]
+        await gatherResults(begun, consumeErrors=True)
+        await self.put(connection, self._registry.users, fresh)
+        done = [
+            connection.ask("PEXPIRE", fresh, round(TTL * 1000)),
+            connection.ask("RENAME", fresh, self._hash),
+            connection.ask("SADD", self.processes, self._origin),
+        ]
+        await gatherResults(done, consumeErrors=True)
 
-    async def _put(self, connection: Connection, users: Iterable[str]) -> None:
-        rest = iter(list(users))
+    async def _prolong(self, connection: Connection) -> None:
+        """The heartbeat, for all sockets; and all anew when Redis forgot them."""
+        alive, _, lost = await gatherResults(
+            [
+                connection.ask("HEXISTS", self._hash, LIFE),
+                connection.ask("PEXPIRE", self._hash, round(TTL * 1000)),
+                connection.ask("EVAL", _LOST, 2, self.processes, self.hashes),
+            ],
+            consumeErrors=True,
+        )
+        if not alive:
+            self._anew = True
+        elif self.beaten is not None:
+            self.beaten(lost)
+        elif lost:
+            await connection.ask("SREM", self.processes, *lost)
+
+    @property
+    def connection(self) -> Connection | None:
+        """A connection to a Redis that knows all who are here; None while it does not."""
+        return None if self._anew else self._line.connection
+
+    async def put(
+        self, connection: Connection, users: Iterable[str], key: str | None = None
+    ) -> None:
+        """Write down what sockets these users have here, if any."""
+        key, rest = key or self._hash, iter(list(users))
         while some := list(islice(rest, MOST)):
-            here = {name: value for name in some if (value := self._value(name))}
-            gone = [name for name in some if name not in here]
+            values = {name: self._value(name) for name in some}
+            here = [part for name, value in values.items() if value is not None
+                    for part in (name, value)]  # fmt: skip
+            gone = [name for name, value in values.items() if value is None]
             answers = []
             if gone:
-                answers.append(connection.ask("HDEL", self._hash, *gone))
+                answers.append(connection.ask("HDEL", key, *gone))
             if here:
-                pairs = [part for pair in here.items() for part in pair]
-                answers.append(connection.ask("HSET", self._hash, *pairs))
-                answers.append(connection.ask("PEXPIRE", self._hash, round(TTL * 1000)))
-                answers.append(connection.ask("SADD", self._processes, self._origin))
+                answers.append(connection.ask("HSET", key, *here))
+                answers.append(connection.ask("PEXPIRE", key, round(TTL * 1000)))
             await gatherResults(answers, consumeErrors=True)
 
-    def _value(self, user_id: str) -> str:
-        """``type`` or ``type@session`` for each socket; empty for none."""
+    def _value(self, user_id: str) -> str | None:
+        """``type`` or ``type@session`` for each socket; empty for who lingers, None for none."""
         links = self._registry.of_user(user_id)
+        if not links:
+            return "" if self.lingers(user_id) else None
         places = {(link.client.value, self._registry.session_of(link) or "") for link in links}
         return " ".join(f"{kind}@{place}" if place else kind for kind, place in sorted(places))
 

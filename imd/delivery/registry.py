@@ -59,7 +59,7 @@ class Link(Protocol):
         """The send of this link that is under way with this key."""
 
 
-def _ignore(user_id: str, online: bool) -> None:
+def unwatched(user_id: str, online: bool) -> None:
     """Nobody wants to know."""
 
 
@@ -71,14 +71,13 @@ class Registry:
     """An *admitted* link counts against its user's limit and can be revoked; a *seated* one is
     present, and gets what outer sockets get.
 
-    ``most_per_user`` is ``limits.sockets_per_user`` (0: no limit); ``watch(user_id, online)`` is
-    called when a user's first link is seated and when the last one is gone.
+    ``most_per_user`` is ``limits.sockets_per_user`` (0: no limit).
     """
 
-    def __init__(
-        self, most_per_user: int = 20, watch: Callable[[str, bool], None] = _ignore
-    ) -> None:
-        self.most_per_user, self._watch = most_per_user, watch
+    def __init__(self, most_per_user: int = 20) -> None:
+        self.most_per_user = most_per_user
+        #: told, after ``moved``, when a user's first link is seated and when the last one is gone
+        self.watch: Callable[[str, bool], None] = unwatched
         #: told each user one of whose seated links came, entered another session or went
         self.moved: Callable[[str], None] = unmoved
         self._admitted: dict[str, int] = {}
@@ -108,7 +107,7 @@ class Registry:
         self.counts[link.client] += 1
         self.moved(link.user_id)
         if first:
-            self._watch(link.user_id, True)
+            self.watch(link.user_id, True)
 
     def place(self, link: Link, session_id: str | None) -> None:
         """The seated link is inside this session now, or on its way to another."""
@@ -138,7 +137,7 @@ class Registry:
         self.counts[link.client] -= 1
         self.moved(link.user_id)
         if link.user_id not in self._users:
-            self._watch(link.user_id, False)
+            self.watch(link.user_id, False)
 
     def of_user(self, user_id: str) -> tuple[Link, ...]:
         return self._users.get(user_id, ())

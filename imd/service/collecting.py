@@ -15,8 +15,9 @@ from imd.service.announcing import AT_ONCE
 from imd.service.ordered import Steps
 
 #: new objects until the young are looked at; looks at the young, then at the middle-aged, until
-#: the next older ones are looked at too: everything, after a million that stayed
-SELDOM: Final = (2_000, 10, 50)
+#: the next older ones are looked at too: everything, after a million that stayed. The middle-aged
+#: are few, or a crowd that comes in makes each look at them some milliseconds long.
+SELDOM: Final = (2_000, 2, 250)
 
 
 def collect_seldom(steps: Steps) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from imd.actions.ports import Clock, Database, Presence
 from imd.config.settings import BusSettings
+from imd.delivery.attendance import Judge, LocalJudge
 from imd.delivery.bus import Bus, MemoryBus, Street
 from imd.delivery.courier import Courier
 from imd.delivery.hearing import Hearing
@@ -33,6 +34,7 @@ class Alone:
     def __init__(self, reactor: Any, clock: Clock, db: Database, registry: Registry) -> None:
         self.bus: Bus = MemoryBus(Street(), reactor, epoch=db.epoch, origin="alone", now=clock.now)
         self.presence: Presence = LocalPresence(registry)
+        self.judge: Judge = LocalJudge()
 
     async def join(self, steps: Steps, courier: Courier, revoked: Callable[[], object]) -> None:
         """Nobody is there."""
@@ -52,6 +54,7 @@ class Neighbours(Alone):
         self, bus: BusSettings, reactor: Any, clock: Clock, db: Database, registry: Registry
     ) -> None:
         # Here and not above: who has no Redis needs no library for it.
+        from imd.delivery.redis_attendance import RedisJudge
         from imd.delivery.redis_bus import RedisBus
         from imd.delivery.redis_line import Line, place_of
         from imd.delivery.redis_presence import RedisPresence
@@ -69,6 +72,7 @@ class Neighbours(Alone):
         self.presence = self._presence = RedisPresence(
             self._line, registry, epoch=db.epoch, origin=origin
         )
+        self.judge = RedisJudge(self._presence, reactor, epoch=db.epoch, origin=origin)
         self._sweep: Sweep | None = None
 
     async def join(self, steps: Steps, courier: Courier, revoked: Callable[[], object]) -> None:

@@ -14,6 +14,7 @@ from imd.actions.ports import Clock, Committed, Presence
 from imd.config import Settings
 from imd.config.settings import SubscribeSettings, TemplateTable, WechatSettings
 from imd.delivery.courier import Courier
+from imd.domain.events import ALL, EventType
 from imd.domain.message import Message
 from imd.domain.message_types import counts
 from imd.domain.push import Channel, Outbound, Terms, quiet_hours
@@ -133,6 +134,9 @@ class Pushing:
                 for table in settings.top.webhooks
             )
         }  # fmt: skip
+        wanted = {name for table in settings.top.webhooks for name in table.events}
+        #: whether some endpoint wants to know who comes and goes
+        self.watches = bool(wanted & {ALL, EventType.USER_ONLINE, EventType.USER_OFFLINE})
         #: how many wait or are dead, by channel and state, and the seconds since the oldest row
         #: came due; as of the last count
         self.outbox: Mapping[tuple[str, str], int] = {}
@@ -143,9 +147,9 @@ class Pushing:
         self.outbox, oldest = await self._office.figures()
         self.age = 0.0 if oldest is None else max(0.0, (self._clock.now() - oldest) / 1000)
 
-    async def came(self, user_id: str, online: bool) -> None:
-        """Tell endpoints of a user who came or went."""
-        await self._office.note_presence(user_id, online)
+    async def came(self, words: Mapping[str, bool]) -> None:
+        """Tell endpoints of users who came (True) or are gone."""
+        await self._office.note_presence(words)
         self.wake_heralds()
 
     async def forget(self) -> None:

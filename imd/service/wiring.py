@@ -16,13 +16,13 @@ from imd.config import Settings
 from imd.config.clock_checks import clock_of
 from imd.config.settings import LimitsSettings
 from imd.delivery.admission import Admission
+from imd.delivery.attendance import Attendance
 from imd.delivery.courier import Courier
 from imd.delivery.registry import Registry
 from imd.domain.rates import Rate
 from imd.service.announcing import AT_ONCE, repeat
 from imd.service.clock import SystemClock
 from imd.service.collecting import collect_seldom
-from imd.service.comings import Comings
 from imd.service.console import Watching
 from imd.service.credentials import (
     POLL_SECONDS,
@@ -87,7 +87,7 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     neighbours = neighbours_of(settings.bus, reactor, clock, store.looks, registry)
     courier = WakingCourier(store.looks, registry, reactor, clock.now, neighbours.bus)
     steps.add("courier", courier.stop, AT_ONCE)
-    admission = Comings(reactor, registry, courier.feeds, courier.badges)
+    admission = Admission(registry, courier.feeds, courier.badges)
     follow_deletions(reactor, steps, store, registry, courier)
 
     credentials, look = await keep_door(settings, reactor, steps, store, courier)
@@ -105,7 +105,8 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
         statistics=keep_ledgers(settings, reactor, steps),
         reply_clock=clock_of(settings.clock),
     )
-    pushing = start_pushing(settings, reactor, steps, house, store, courier, admission)
+    attendance = Attendance(reactor, registry, neighbours.judge)
+    pushing = start_pushing(settings, reactor, steps, house, store, courier, attendance)
     front = watched_front(
         settings, reactor, steps, place, house, admission, store, courier, neighbours, pushing
     )
@@ -113,15 +114,22 @@ async def serve(settings: Settings, reactor: Any, steps: Steps, place: Place) ->
     steps.add("sockets", front.sockets.stop, AT_ONCE)
     collect_seldom(steps)
     port = await place.open_port(settings, front.site)
-    drain = draining(front, port, lambda: place.patience(http.drain), reactor)
+    drain = draining(front, attendance, port, lambda: place.patience(http.drain), reactor)
     steps.add("drain", drain, http.drain + GRACE + AT_ONCE)
     place.ready(settings, port, steps)
 
 
-def draining(front: Front, port: Any, seconds: Callable[[], float], reactor: Any) -> Drain:
+def draining(
+    front: Front, attendance: Attendance, port: Any, seconds: Callable[[], float], reactor: Any
+) -> Drain:
     """What takes leave of everybody, within so many seconds."""
+
+    def last_call() -> None:
+        attendance.hold()
+        front.last_call()
+
     return Drain(
-        last_call=front.last_call,
+        last_call=last_call,
         shut=front.shut,
         port=port,
         sockets=front.sockets.drain,
@@ -174,7 +182,7 @@ def start_pushing(
     house: House,
     store: Store,
     courier: WakingCourier,
-    admission: Comings,
+    attendance: Attendance,
 ) -> Pushing | None:
     """The postmen of the configured channels, if any (page 4.4)."""
     pushing = Pushing(settings, reactor, house.clock, store.database, house.presence, house.new_id)
@@ -183,9 +191,9 @@ def start_pushing(
         pushing.start()
         steps.add("push", pushing.stop, STOP_SECONDS)
         repeat(steps, reactor, "counting pushes", COUNT_SECONDS, pushing.count)
-        if pushing.heralds:
-            admission.watch(house.presence, pushing.came)
-            steps.add("comings", admission.stop, AT_ONCE)
+        if pushing.watches:
+            attendance.watch(pushing.came)
+            steps.add("attendance", attendance.stop, AT_ONCE)
         repeat(steps, reactor, "forgetting old pushes", FORGET_SECONDS, pushing.forget)
         return pushing
     return None

@@ -7,6 +7,7 @@ postman. It holds no rule of push.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -121,12 +122,13 @@ class PostOffice:
         """How many topics wait since ``latest`` or longer."""
         return self._read(lambda tx: count_overdue(tx.connection, latest))
 
-    def note_presence(self, user_id: str, online: bool) -> Deferred[None]:
-        """An event for a user who came or went."""
-        type_ = EventType.USER_ONLINE if online else EventType.USER_OFFLINE
+    def note_presence(self, words: Mapping[str, bool]) -> Deferred[None]:
+        """An event for each user who came (True) or is gone."""
 
         def work(tx: Transaction) -> None:
-            tx.events.note(type_, user_id, user_id, lambda: tx.users.get(user_id))
+            for user_id, came in words.items():
+                type_ = EventType.USER_ONLINE if came else EventType.USER_OFFLINE
+                tx.events.note(type_, user_id, user_id, partial(tx.users.get, user_id))
 
         return self._write(work)
 

@@ -7,6 +7,8 @@ the database's other connections to everybody else. Methods ask it; it knows no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,10 +24,13 @@ LOOKS: Final = 2
 
 
 class Arrivals:
-    """Carries :func:`imd.actions.live.join` out for whoever waits."""
+    """Carries :func:`imd.actions.live.join` out for whoever waits.
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    ``go_on`` runs what follows for each of them: sixteen at once would take too long.
+    """
+
+    def __init__(self, house: House, go_on: Callable[[Callable[[], object]], None]) -> None:
+        self._house, self._go_on = house, go_on
         self._waiting: list[tuple[live.Entry, Deferred[live.Joined]]] = []
         self._looks = 0
 
@@ -54,6 +59,10 @@ class Arrivals:
         finally:
             self._looks -= 1
         for (_, done), outcome in zip(some, outcomes, strict=True):
-            if not done.called:
-                done.callback(Failure(outcome) if isinstance(outcome, ImError) else outcome)
+            self._go_on(partial(_tell, done, outcome))
         self._go()
+
+
+def _tell(done: Deferred[live.Joined], outcome: live.Joined | ImError | Failure) -> None:
+    if not done.called:
+        done.callback(Failure(outcome) if isinstance(outcome, ImError) else outcome)

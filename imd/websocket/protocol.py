@@ -21,9 +21,13 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from txaio.tx import make_logger
+from zope.interface import implementer
 
 from imd.websocket.handshake import Offer
 from imd.websocket.link import Link
@@ -48,6 +52,7 @@ def _subprotocol(offered: Collection[str]) -> str | None:
 _PING, _PONG, _PONG_BYTES = b"\x89\x00", b"\x8a\x80", 6
 
 
+@implementer(IHalfCloseableProtocol)
 class SocketProtocol(WebSocketServerProtocol):
     """One connection. Options are attributes of the class that the factory makes of this one."""
 
@@ -159,6 +164,19 @@ class SocketProtocol(WebSocketServerProtocol):
         """Answer, unless what waits for this peer is too much already."""
         if self._has_room():
             self.sendPong(payload)
+
+    def readConnectionLost(self) -> None:
+        """The peer ended it; when a proxy does, all at once, and each ending takes its time.
+
+        Nothing is read any more, so the reactor does not come back for it.
+        """
+        self.link.room.turnstile.go_on(self._end)
+
+    def _end(self) -> None:
+        self.transport.connectionLost(Failure(CONNECTION_DONE))
+
+    def writeConnectionLost(self) -> None:
+        """Nobody closes one half of a WebSocket here."""
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self._straight = None

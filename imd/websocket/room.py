@@ -123,7 +123,7 @@ class Room:
         self.closed: Callable[[Any], None] = _nothing
         #: logins on their way at once: those in a look at the database, and those for the next
         self.logins = DeferredSemaphore(LOGINS)
-        self.arrivals = Arrivals(house)
+        self.arrivals = Arrivals(house, turnstile.go_on)
         #: how often a session was entered, by what became of ``after_seq`` (page 3.2)
         self.recoveries: Counter[str] = Counter()
         #: how many sockets the server has closed, by close code (page 3.4)

@@ -43,7 +43,8 @@ class Post:
         for session_id in (S, T):
             self.world.open(session_id, "d", "p")
         self.db = FakeDatabase(self.world)
-        self.registry = Registry(most, lambda user, online: self.news.append((user, online)))
+        self.registry = Registry(most)
+        self.registry.watch = lambda user, online: self.news.append((user, online))
         now = lambda: NOW + round(self.clock.seconds() * 1000)  # noqa: E731
         self.courier = Courier(self.db, self.registry, self.clock, now)
         self.admission = Admission(self.registry, self.courier.feeds, self.courier.badges)

@@ -281,7 +281,8 @@ class Page:
                 self.cut()
                 return
             del self._sendings[key]
-            sending.done.set_exception(Refused(frame["error"]))
+            if not sending.done.done():  # else whoever sent it has gone meanwhile
+                sending.done.set_exception(Refused(frame["error"]))
             return
         message = frame["result"]["message"]
         del self._sendings[key]

@@ -6,16 +6,12 @@ The server is real, its WeChat and Getui are ``imdctl fake-wechat``'s.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import signal
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.e2e import crashing
 from tests.e2e.conftest import size
+from tests.e2e.endpoint import endpoint
 from tests.e2e.providers import Providers, providers
 from tests.e2e.rest import Rest
 from tests.e2e.server import NO_LIMITS, Imd, running, until
@@ -245,35 +242,9 @@ def _repeats(fakes: Providers) -> dict[tuple[str, int], int]:
 # ---- the platform
 
 
-class _Platform(BaseHTTPRequestHandler):
-    """Takes events whose signature is good."""
-
-    events: ClassVar[list[dict[str, Any]]] = []
-    secret = b"a secret that is shared"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        stamp, digest = (
-            part.partition("=")[2] for part in self.headers["X-Imd-Signature"].split(",")
-        )
-        expected = hmac.new(self.secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-        good = hmac.compare_digest(expected, digest)
-        if good:
-            self.events.append(json.loads(body))
-        self.send_response(204 if good else 403)
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        return
-
-
 def test_the_platform_is_told_by_webhooks(tmp_path: Path, database_url: str) -> None:
-    _Platform.events.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Platform)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hook = {"url": f"http://127.0.0.1:{server.server_port}/x", "secret": _Platform.secret.decode()}
-    settings = {**TRUSTED, "IMD_WEBHOOKS": json.dumps([hook]), "IMD_CLOCK_LIMIT": "0.1"}
-    try:
+    with endpoint() as platform:
+        settings = {**TRUSTED, **platform.settings, "IMD_CLOCK_LIMIT": "0.1"}
         with running(tmp_path / "state", database_url, **settings) as imd:
             asyncio.run(_consult(imd))
             wanted = {
@@ -281,12 +252,9 @@ def test_the_platform_is_told_by_webhooks(tmp_path: Path, database_url: str) -> 
                 "message.created", "topic.replied", "topic.ended", "session.updated",
                 "message.recalled", "participant.removed", "user.offline",
             }  # fmt: skip
-            until(lambda: wanted <= {e["type"] for e in _Platform.events}, 40, "every event")
+            until(lambda: wanted <= {e["type"] for e in platform.events}, 40, "every event")
             assert "a secret" not in imd.log
-    finally:
-        server.shutdown()
-        server.server_close()
-    of_session = [e for e in _Platform.events if e["type"] == "message.created"]
+    of_session = [e for e in platform.events if e["type"] == "message.created"]
     seqs = [event["data"]["seq"] for event in of_session]
     assert seqs == sorted(seqs) == list(range(1, len(seqs) + 1))
 

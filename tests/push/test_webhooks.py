@@ -415,8 +415,8 @@ async def test_a_topic_that_waits_again_is_told_of_again(platform) -> None:
 @pytest_twisted.ensureDeferred
 async def test_who_comes_online_and_goes_is_told_with_the_users_object(quick) -> None:
     await quick.write(lambda tx: tx.users.put("P1", {"kind": "patient", "name": "张"}, 1))
-    await quick.office.note_presence("P1", True)
-    await quick.office.note_presence("P1", False)
+    await quick.office.note_presence({"P1": True})
+    await quick.office.note_presence({"P1": False})
     await quick.round(3)
     assert quick.endpoint.types == ["user.online", "user.offline"]
     assert quick.endpoint.got[0]["data"]["name"] == "张"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from imd.actions.live import Entry, Joined
@@ -12,6 +14,10 @@ from imd.websocket.arrivals import LOOKS, MOST, Arrivals
 from tests.websocket.fakes_live import FakeDatabase, World, make_house
 
 
+def _at_once(follows: Callable[[], object]) -> None:
+    follows()
+
+
 class Hall:
     def __init__(self) -> None:
         world = World()
@@ -20,7 +26,8 @@ class Hall:
         world.store("s")
         self.db = FakeDatabase(world)
         self.db.patient = True
-        self.arrivals = Arrivals(make_house(world, self.db, None, None, None))
+        house = make_house(world, self.db, None, None, None)
+        self.arrivals = Arrivals(house, _at_once)
         self.done: list[object] = []
 
     def come(self, session_id: str = "s", user_id: str = "p") -> Deferred[Joined]:

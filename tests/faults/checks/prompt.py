@@ -20,7 +20,9 @@ MOST, ENOUGH = 0.75, 20
 _BUS = ("bus-", "redis-", "forged-")
 
 
-class _Arrival(NamedTuple):
+class Arrival(NamedTuple):
+    """An acknowledged message at a socket that was inside its session all the time."""
+
     session: str
     who: str
     seq: int
@@ -37,15 +39,15 @@ def prompt(story: Story) -> Iterator[Violation]:
         return
     hurt = story.hurts
     late = sweep + BEYOND
-    arrivals = list(_arrivals(story, late))
+    came = list(arrivals(story, late))
     if all(name.startswith(_BUS) for _, _, name in hurt):
-        for one in arrivals:
+        for one in came:
             if one.took > late:
                 what = f"{one.who} was shown seq {one.seq} {one.took:.1f} s late, or never"
                 yield Violation("prompt", one.session, what)
     calm = [
         one
-        for one in arrivals
+        for one in came
         if one.across
         and not any(begin < one.acknowledged + 1 and one.acknowledged < end + QUIET
                     for begin, end, _ in hurt)
@@ -56,7 +58,8 @@ def prompt(story: Story) -> Iterator[Violation]:
         yield Violation("prompt", "", what)
 
 
-def _arrivals(story: Story, late: float) -> Iterator[_Arrival]:
+def arrivals(story: Story, late: float) -> Iterator[Arrival]:
+    """What each socket must have been shown within ``late`` seconds, and how long it took."""
     sends = [(call.session, call.message["seq"], call) for call in story.of("send") if call.ok]
     over = story.truth["t"] if story.truth is not None else story.end
     for socket in story.sockets.values():
@@ -75,4 +78,4 @@ def _arrivals(story: Story, late: float) -> Iterator[_Arrival]:
                 continue  # fmt: skip
             took = max(0.0, heard.get((session, seq), NEVER) - call.end)
             node = call.got.get("node", call.args.get("node"))
-            yield _Arrival(session, socket.who, seq, call.end, took, node != socket.node)
+            yield Arrival(session, socket.who, seq, call.end, took, node != socket.node)
