@@ -6,8 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-# Processes that the tests are spread over; 0 runs them in one, which shows their output.
-WORKERS ?= auto
+# Processes that the tests are spread over, two for a core, since many of them wait for servers;
+# 0 runs them in one, which shows their output.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test faults lint format bench clean distclean sdk-reference deb deb-test docs pins release versions
