@@ -18,13 +18,13 @@ from bench import requests
 from bench.contest import LIGHT_RATE, PAIRS
 from bench.entries import Entry, Setting, Side, spec_of
 from bench.servers import Generator, Served, imd, printing_port
+from imd.cli.fake_wechat import APP_ID, SECRET
 from tests.e2e.rest import Rest
 from tests.service.running import imdctl
 
-#: the account of ``imdctl fake-wechat``
 WECHAT = {
-    "IMD_PUSH_WECHAT_APP_ID": "wx0123456789abcdef",
-    "IMD_PUSH_WECHAT_APP_SECRET": "0123456789abcdef0123456789abcdef",
+    "IMD_PUSH_WECHAT_APP_ID": APP_ID,
+    "IMD_PUSH_WECHAT_APP_SECRET": SECRET,
     "IMD_PUSH_WECHAT_TEMPLATE_ID": "T1",
     "IMD_PUSH_WECHAT_FIELDS": '{"thing1": "{session_name}"}',
 }
@@ -47,14 +47,7 @@ def entries(setting: Setting, stack: ExitStack) -> list[Entry]:
     made: list[Entry] = []
     names = [f"push{number}" for number in range(PAIRS)]
     hung = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
-    taking = stack.enter_context(
-        printing_port(
-            [
-                sys.executable, "-c", _TAKING,
-                WECHAT["IMD_PUSH_WECHAT_APP_ID"], WECHAT["IMD_PUSH_WECHAT_APP_SECRET"],
-            ]
-        )
-    )  # fmt: skip
+    taking = stack.enter_context(printing_port([sys.executable, "-c", _TAKING, APP_ID, SECRET]))
     ports = {"none": None, "taken": taking.port, "hung": hung.getsockname()[1]}
     for kind, port in ports.items():
         setting.say(f"starting a server whose pushes are {kind}")
